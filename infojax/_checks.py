@@ -1,0 +1,74 @@
+"""Checks of arguments at trace time: each failure is one ValueError that names the argument."""
+
+import math
+import numbers
+
+import jax
+import jax.numpy as jnp
+
+
+def real_array(name: str, x: jax.Array, ndim: int | None = None) -> jax.Array:
+    """Returns `x` as a float32 or float64 array; half precision is widened to float32."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} must hold real floating-point numbers, got {x.dtype} of shape {x.shape}"
+        )
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions, got shape {x.shape}")
+    if 0 in x.shape:
+        raise ValueError(f"{name} must not be empty, got shape {x.shape}")
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+
+def square(name: str, k: jax.Array) -> jax.Array:
+    """Returns `k` as a real array of shape [..., n, n]."""
+    k = real_array(name, k)
+    if k.ndim < 2 or k.shape[-1] != k.shape[-2]:
+        raise ValueError(f"{name} must be square matrices [..., n, n], got shape {k.shape}")
+    return k
+
+
+def labels(name: str, y: jax.Array, n: int) -> jax.Array:
+    """Returns `y` as an integer array of shape [n]."""
+    y = jnp.asarray(y)
+    if not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}")
+    if y.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},) to match the samples, got {y.shape}")
+    return y
+
+
+def same_rows(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
+    """Raises unless both have the same number of rows."""
+    if x1.shape[0] != x2.shape[0]:
+        raise ValueError(
+            f"{name1} and {name2} must have as many rows, got shapes {x1.shape} and {x2.shape}"
+        )
+
+
+def same_columns(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
+    """Raises unless both have the same number of columns."""
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(
+            f"{name1} and {name2} must have as many columns, got shapes {x1.shape} and {x2.shape}"
+        )
+
+
+def order(alpha: float) -> float:
+    """Returns the entropy's order as a Python float; it is static and must be positive."""
+    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real):
+        raise ValueError(
+            f"alpha must be a Python number (it is static under jit), got {type(alpha).__name__}"
+        )
+    if math.isnan(alpha) or alpha <= 0:
+        raise ValueError(f"alpha must be positive (math.inf is allowed), got {alpha}")
+    return float(alpha)
+
+
+def same_dtype(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
+    """Raises unless both have the same dtype, after half precision was widened."""
+    if x1.dtype != x2.dtype:
+        raise ValueError(
+            f"{name1} and {name2} must have the same dtype, got {x1.dtype} and {x2.dtype}"
+        )

@@ -1,0 +1,23 @@
+"""Test settings: two CPU devices, one BLAS thread, strict dtypes and ranks."""
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # OpenBLAS threads of several devices starve each other
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=2 "
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """Runs a test with float64 enabled."""
+    with jax.enable_x64(True):
+        yield
