@@ -1,0 +1,1 @@
+"""Models in flax linen: each returns its features first and its logits second."""

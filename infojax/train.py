@@ -1,0 +1,216 @@
+"""Training: state, the pmapped step, and the loop around it. The one place that uses pmap."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import jax_utils
+
+from infojax.errors import UserError
+from infojax.interrupts import Interrupted, Interrupts
+from infojax.progress import Progress
+
+AXIS = "batch"
+
+Params = Any
+Batch = Any
+Metrics = dict[str, float]
+LossFn = Callable[[Params, Batch], jax.Array]
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that changes during training.
+
+    Attributes:
+      step: number of updates made, int32 [].
+      params: model parameters.
+      opt_state: optimiser state.
+      loss: training loss before the latest update, float32 [].
+      lowest_loss: smallest training loss so far, float32 [].
+      spike: largest ratio of the loss to the smallest loss before it, since the last evaluation.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+    loss: jax.Array
+    lowest_loss: jax.Array
+    spike: jax.Array
+
+
+class Advance(Protocol):
+    """`advance(state, batch, num_steps)`: makes that many updates of a replicated state."""
+
+    def __call__(self, state: TrainState, batch: Batch, num_steps: int) -> TrainState: ...
+
+
+def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """Returns the state before the first update."""
+    infinity = jnp.float32(math.inf)
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        opt_state=optimizer.init(params),
+        loss=infinity,
+        lowest_loss=infinity,
+        spike=jnp.float32(0),
+    )
+
+
+def train_step(
+    state: TrainState, batch: Batch, loss_fn: LossFn, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """One update of one replica; a pure function with collectives over the axis `batch`.
+
+    Args:
+      state: the same on every replica.
+      batch: this replica's share of the global batch.
+      loss_fn: `loss_fn(params, batch)`, whose mean over replicas is the loss.
+      optimizer: gradient transformation.
+
+    Returns:
+      The next state, the same on every replica.
+    """
+    loss, gradient = jax.value_and_grad(loss_fn)(state.params, batch)
+    loss, gradient = jax.lax.pmean((loss, gradient), AXIS)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    return TrainState(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        loss=loss,
+        lowest_loss=jnp.minimum(state.lowest_loss, loss),
+        spike=jnp.maximum(state.spike, loss / state.lowest_loss),
+    )
+
+
+def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Advance:
+    """Returns `advance(state, batch, num_steps)`: many updates in one dispatch, under pmap.
+
+    The number of steps is a traced argument of a loop on the device, so that one compilation
+    serves chunks of any length, and a run may stop anywhere and go on with the same arithmetic.
+    """
+
+    def advance(state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
+        body = lambda _, state: train_step(state, batch, loss_fn, optimizer)  # noqa: E731
+        return jax.lax.fori_loop(0, num_steps, body, state)
+
+    return jax.pmap(advance, axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0)
+
+
+def shard_padded(batch: Any, num_devices: int) -> tuple[Any, np.ndarray]:
+    """Splits arrays [n, ...] into [devices, m, ...], padding n to a multiple of the devices.
+
+    Returns:
+      The arrays and weights float32 [devices, m], zero for padding, else such that the mean over
+      devices of `Σ weights · loss` is the mean loss over the n examples.
+    """
+    leaves = jax.tree.leaves(batch)
+    n = len(leaves[0])
+    m = -(-n // num_devices)
+    index = np.minimum(np.arange(m * num_devices), n - 1).reshape(num_devices, m)
+    weights = np.where(np.arange(m * num_devices) < n, num_devices / n, 0).astype(np.float32)
+    return jax.tree.map(lambda x: x[index], batch), weights.reshape(num_devices, m)
+
+
+def evaluation_steps(num_steps: int, eval_every: int) -> list[int]:
+    """Steps to evaluate at: every step, then every tenth part of the way, then every eval_every."""
+    steps = [0]
+    while steps[-1] < num_steps:
+        steps.append(min(num_steps, steps[-1] + min(eval_every, max(1, steps[-1] // 10))))
+    return steps
+
+
+def fit(
+    state: TrainState,
+    advance: Callable[[TrainState, int], TrainState],
+    evaluate: Callable[[TrainState], Metrics],
+    eval_steps: Iterable[int],
+    checkpoint_every: int,
+    steps_per_call: int,
+    checkpoints: Any,
+    recorder: Any,
+) -> TrainState:
+    """Trains to the last of eval_steps, from the newest good checkpoint if there is one.
+
+    Args:
+      state: the initial state, not replicated.
+      advance: makes a number of updates of a replicated state.
+      evaluate: metrics of a state that is not replicated; recorded at eval_steps.
+      eval_steps: ascending steps.
+      checkpoint_every: steps between checkpoints; one is also saved at the end and on SIGINT or
+        SIGTERM.
+      steps_per_call: largest number of updates in one dispatch, between which signals are seen.
+      checkpoints: an `infojax.checkpoint.Checkpoints`.
+      recorder: an `infojax.recorder.Recorder`.
+
+    Returns:
+      The final state, not replicated.
+
+    Raises:
+      Interrupted: after SIGINT or SIGTERM, when the state is saved.
+      FloatingPointError: the loss or a metric is not finite; names step and last checkpoint.
+    """
+    eval_steps = list(eval_steps)
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        state = restored
+    step = int(state.step)
+    recorder.resume(step if restored is not None else -1)
+    replicated = jax_utils.replicate(state)
+    with Interrupts() as interrupts, Progress(eval_steps[-1], step) as progress:
+        if restored is None:
+            replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
+        for target in [s for s in eval_steps if s > step]:
+            while step < target:
+                boundary = (step // checkpoint_every + 1) * checkpoint_every
+                count = min(target, boundary, step + steps_per_call) - step
+                replicated = advance(replicated, count)
+                step += count
+                loss = float(replicated.loss[0])
+                _check_finite(step, {"train/loss": loss}, checkpoints)
+                progress.update(step, {"train/loss": loss})
+                if step == target:
+                    replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
+                if step % checkpoint_every == 0 or step == eval_steps[-1] or interrupts.received:
+                    checkpoints.save(step, jax_utils.unreplicate(replicated))
+                if interrupts.received and step < eval_steps[-1]:
+                    raise Interrupted(interrupts.received, step)
+    return jax_utils.unreplicate(replicated)
+
+
+def _record(replicated, evaluate, checkpoints, recorder, progress) -> TrainState:
+    """Evaluates and records; returns the state with its spike monitor started anew."""
+    state = jax_utils.unreplicate(replicated)
+    metrics = evaluate(state)
+    _check_finite(int(state.step), metrics, checkpoints)
+    recorder.write(int(state.step), metrics)
+    progress.update(int(state.step), metrics)
+    return replicated.replace(spike=jnp.zeros_like(replicated.spike))
+
+
+def _check_finite(step: int, metrics: Metrics, checkpoints) -> None:
+    bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        saved = checkpoints.latest_step()
+        where = (
+            f"the last good checkpoint is of step {saved}"
+            if saved is not None
+            else ("no checkpoint was saved yet")
+        )
+        raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
+
+
+def check_batch_size(batch_size: int, num_devices: int) -> int:
+    """Returns the batch size per device, or raises UserError unless it comes out even."""
+    if batch_size % num_devices:
+        raise UserError(
+            f"batch_size = {batch_size} (global) is not divisible by {num_devices} devices; "
+            f"use a multiple, for example --config.batch_size={num_devices * max(1, batch_size // num_devices)}"
+        )
+    return batch_size // num_devices

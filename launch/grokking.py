@@ -1,0 +1,181 @@
+"""Grokking on modular arithmetic, with MIR and HDR along the way (Figure 7 of Song et al. 2024)."""
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+import infojax
+from infojax import losses, plots, train
+from infojax.checkpoint import Checkpoints
+from infojax.data import modular
+from infojax.errors import UserError
+from infojax.models.transformer import PairTransformer
+from infojax.recorder import Recorder, read_records
+from launch import observations
+from launch.workdir import write_json
+
+_LOSSES = {
+    "margin": losses.cross_entropy,
+    "ordinary": optax.softmax_cross_entropy_with_integer_labels,
+}
+
+
+class Program(NamedTuple):
+    """What all seeds share: the model, the optimiser and the compiled functions."""
+
+    model: PairTransformer
+    optimizer: optax.GradientTransformation
+    advance: train.Advance
+    measure: Any
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Trains all seeds, draws the figures and writes the summary."""
+    _check(config)
+    program = build(config)
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    directories = [workdir if len(seeds) == 1 else workdir / f"seed-{seed}" for seed in seeds]
+    for seed, directory in zip(seeds, directories, strict=True):
+        run_seed(program, config, seed, directory)
+    histories = [read_records(directory) for directory in directories]
+    n = max(config.metric_batch_sizes)
+    write_json(
+        workdir / "summary.json",
+        observations.summarize(
+            histories, [observations.of_grokking(history, n) for history in histories]
+        ),
+    )
+    plots.draw([workdir], workdir / "figures")
+
+
+def build(config: ConfigDict) -> Program:
+    """Returns the model, the optimiser and the functions that train and measure it."""
+    model = PairTransformer(
+        num_tokens=config.modulus + 1,
+        d_model=config.d_model,
+        num_heads=config.num_heads,
+        d_mlp=config.d_mlp,
+    )
+    warm_up = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    optimizer = optax.adamw(
+        warm_up, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay
+    )
+    example_loss = _LOSSES[config.loss]
+
+    def loss_fn(params, batch):
+        (examples, weights) = batch
+        _, logits = model.apply({"params": params}, examples.operands)
+        return jnp.sum(weights * example_loss(logits, examples.results))
+
+    return Program(
+        model,
+        optimizer,
+        train.make_train_step(loss_fn, optimizer),
+        jax.jit(functools.partial(measure, model, config.metric_batch_sizes)),
+    )
+
+
+def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> None:
+    """Trains one seed, or goes on with it."""
+    training, test = modular.split_examples(
+        config.modulus, config.operation, config.train_fraction, seed
+    )
+    if max(config.metric_batch_sizes) > len(test.results):
+        raise UserError(
+            f"metric_batch_sizes = {config.metric_batch_sizes} exceed the {len(test.results)} test "
+            "examples; use smaller ones"
+        )
+    params = program.model.init(jax.random.key(seed), training.operands[:1])["params"]
+    batch = train.shard_padded(training, jax.local_device_count())
+    order = np.random.default_rng([seed, 1]).permutation(len(test.results))
+    test = modular.Examples(*(x[order] for x in test))  # so that test batches are its first rows
+    directory.mkdir(parents=True, exist_ok=True)
+    checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)
+
+    def evaluate(state: train.TrainState) -> train.Metrics:
+        metrics = program.measure(state.params, training, test)
+        metrics["train/loss_spike"] = state.spike
+        return {name: float(value) for name, value in metrics.items()}
+
+    try:
+        train.fit(
+            train.init_state(params, program.optimizer),
+            lambda state, count: program.advance(state, batch, count),
+            evaluate,
+            train.evaluation_steps(config.num_steps, config.eval_every),
+            config.checkpoint_every,
+            config.steps_per_call,
+            checkpoints,
+            recorder,
+        )
+    finally:
+        checkpoints.close()
+        recorder.close()
+
+
+def measure(
+    model: PairTransformer,
+    batch_sizes: tuple[int, ...],
+    params: Any,
+    training: modular.Examples,
+    test: modular.Examples,
+) -> dict[str, jax.Array]:
+    """Returns every recorded metric of some parameters.
+
+    MIR, HDR and entropies at the sample level are those of the first n test examples, n in
+    batch_sizes; those at the class level use all examples of the split.
+    """
+    head = params["unembed"][:-1]  # "=" is never a result
+    metrics: dict[str, jax.Array] = {}
+    for split, examples in (("train", training), ("test", test)):
+        features, logits = model.apply({"params": params}, examples.operands)
+        hits = jnp.argmax(logits, -1) == examples.results
+        by_class = infojax.class_interplay(features, examples.results, head)
+        metrics |= {
+            f"{split}/accuracy": jnp.mean(hits.astype(jnp.float32)),
+            f"{split}/loss": jnp.mean(losses.cross_entropy(logits, examples.results)),
+            f"{split}/class_mir": by_class.mir,
+            f"{split}/class_hdr": by_class.hdr,
+        }
+    for n in batch_sizes:
+        sample = infojax.sample_interplay(features[:n], test.results[:n], head)
+        metrics |= {
+            f"test/mir_{n}": sample.mir,
+            f"test/hdr_{n}": sample.hdr,
+            f"test/entropy_features_{n}": sample.entropy_z,
+            f"test/entropy_head_{n}": sample.entropy_v,
+        }
+    metrics["weights/squared_norm"] = optax.global_norm(params) ** 2
+    return metrics
+
+
+def _check(config: ConfigDict) -> None:
+    """Raises UserError for settings that cannot be run; the data check their own."""
+    if config.loss not in _LOSSES:
+        raise UserError(f"loss = {config.loss!r} is unknown; use margin or ordinary")
+    if config.d_model % config.num_heads:
+        raise UserError(
+            f"d_model = {config.d_model} must be a multiple of num_heads = {config.num_heads}"
+        )
+    positive = (
+        "num_seeds",
+        "num_steps",
+        "eval_every",
+        "checkpoint_every",
+        "steps_per_call",
+        "d_model",
+        "num_heads",
+        "d_mlp",
+        "warmup_steps",
+    )
+    for name in positive:
+        if config[name] < 1:
+            raise UserError(f"{name} must be at least 1, got {config[name]}")
+    if not config.metric_batch_sizes or min(config.metric_batch_sizes) < 2:
+        raise UserError("metric_batch_sizes must hold sizes of at least 2, for example (64, 256)")

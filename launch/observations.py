@@ -1,0 +1,119 @@
+"""The paper's observations, each as a measured number and whether it holds; and spreads over seeds."""
+
+from typing import Any
+
+import numpy as np
+
+Record = dict[str, float]
+Observation = dict[str, Any]
+
+
+def of_grokking(history: list[Record], n: int) -> dict[str, Observation]:
+    """Measures what Figure 7 shows on the records of one run.
+
+    Args:
+      history: records in order of steps.
+      n: size of the test batch of MIR and HDR.
+
+    Returns:
+      For each observation its text, the measured value (None if it never came to it), and whether
+      it holds.
+    """
+    step = np.array([r["step"] for r in history])
+    column = lambda name: np.array([r[name] for r in history])  # noqa: E731
+    mir, hdr, test = column(f"test/mir_{n}"), column(f"test/hdr_{n}"), column("test/accuracy")
+    fitted, grokked = (
+        _first(step, accuracy > 0.99) for accuracy in (column("train/accuracy"), test)
+    )
+    lowest = int(np.argmin(mir))
+    shelf = float(np.max(mir[: lowest + 1]))
+    before = test < 0.5  # the long plateau, and the start of the climb
+    hdr_floor = float(np.min(hdr[before])) if before.any() else None
+    climbing = (step > (step[before][np.argmin(hdr[before])] if before.any() else 0)) & (
+        test < 0.99
+    )
+    hdr_peak = float(np.max(hdr[climbing])) if climbing.any() else None
+    late = step > 1_000
+    spike = float(np.max(column("train/loss_spike")[late])) if late.any() else None
+    return {
+        "train_accuracy": _observation(
+            "epoch at which training accuracy exceeds 0.99 (by 300)",
+            fitted,
+            fitted is not None and fitted <= 300,
+        ),
+        "test_accuracy": _observation(
+            "epoch at which test accuracy exceeds 0.99 (before 12,000)",
+            grokked,
+            grokked is not None and grokked < 12_000,
+        ),
+        "mir_shelf": _observation(
+            f"MIR (n = {n}) rises from {mir[0]:.3f} at initialisation to a shelf (0.60 or more)",
+            shelf,
+            shelf >= 0.6 and shelf > mir[0],
+        ),
+        "mir_fall": _observation(
+            f"fall of MIR (n = {n}) from the shelf to its lowest value (0.2 or more)",
+            shelf - float(mir[lowest]),
+            shelf - float(mir[lowest]) >= 0.2,
+        ),
+        "hdr_floor": _observation(
+            f"HDR (n = {n}) at its lowest before test accuracy reaches 0.5 (below 0.1)",
+            hdr_floor,
+            hdr_floor is not None and hdr_floor < 0.1,
+        ),
+        "hdr_peak": _observation(
+            f"HDR (n = {n}) at its highest after that, while test accuracy climbs (0.3 or more)",
+            hdr_peak,
+            hdr_peak is not None and hdr_peak >= 0.3,
+        ),
+        "hdr_end": _observation(
+            f"HDR (n = {n}) at the end (below 0.15, after its rise)",
+            float(hdr[-1]),
+            float(hdr[-1]) < 0.15 and hdr_peak is not None and hdr_peak >= 0.3,
+        ),
+        "loss_spike": _observation(
+            "largest training loss after epoch 1,000, over the smallest before it (at most 10)",
+            spike,
+            spike is not None and spike <= 10,
+        ),
+    }
+
+
+def summarize(
+    histories: list[list[Record]], observed: list[dict[str, Observation]]
+) -> dict[str, Any]:
+    """Returns what summary.json holds: final metrics with their spread, time, observations.
+
+    Args:
+      histories: the records of each seed.
+      observed: the observations of each seed.
+    """
+    finals = [history[-1] for history in histories]
+    names = [name for name in finals[0] if name not in ("step", "seconds")]
+    return {
+        "steps": finals[0]["step"],
+        "seconds": [final["seconds"] for final in finals],
+        "final": {name: spread([final[name] for final in finals]) for name in names},
+        "observations": {
+            name: {
+                "text": observed[0][name]["text"],
+                "measured": [seed[name]["measured"] for seed in observed],
+                "holds": [seed[name]["holds"] for seed in observed],
+            }
+            for name in observed[0]
+        },
+    }
+
+
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Mean over seeds and sample standard deviation (None for one seed)."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": deviation}
+
+
+def _first(step: np.ndarray, condition: np.ndarray) -> int | None:
+    return int(step[np.argmax(condition)]) if condition.any() else None
+
+
+def _observation(text: str, measured: float | None, holds: bool) -> Observation:
+    return {"text": text, "measured": measured, "holds": bool(holds)}
