@@ -1,4 +1,4 @@
-"""Checkpoints: atomic, checked against corruption, newest good one first. Orbax is used only here."""
+"""Checkpoints: atomic, checked for damage, newest good one first. Orbax is used only here."""
 
 import hashlib
 import sys

@@ -5,7 +5,7 @@ import threading
 from types import FrameType
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - it is no error
     """Training was stopped by a signal, after its state was saved."""
 
     def __init__(self, signum: int, step: int):

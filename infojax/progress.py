@@ -1,18 +1,18 @@
 """A progress bar with rate, time left and the current metrics; quiet unless on a terminal."""
 
-from tqdm import tqdm
+from collections.abc import Sequence
 
-_SHOWN = 6
+from tqdm import tqdm
 
 
 class Progress:
     """Context around a loop over steps."""
 
-    def __init__(self, total: int, initial: int) -> None:
+    def __init__(self, total: int, initial: int, shown: Sequence[str]) -> None:
         self._bar = tqdm(
             total=total, initial=initial, unit="step", disable=None, dynamic_ncols=True
         )
-        self._shown: dict[str, str] = {}
+        self._shown = dict.fromkeys(shown, "")
 
     def __enter__(self) -> "Progress":
         return self
@@ -21,8 +21,8 @@ class Progress:
         self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
-        """Moves to a step and shows the first few metrics; earlier values stay until renewed."""
-        for name in list(metrics)[:_SHOWN]:
+        """Moves to a step; metrics that are shown keep their value until they are renewed."""
+        for name in self._shown.keys() & metrics.keys():
             self._shown[name] = f"{metrics[name]:.3g}"
         self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update(step - self._bar.n)

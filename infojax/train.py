@@ -1,8 +1,8 @@
 """Training: state, the pmapped step, and the loop around it. The one place that uses pmap."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import flax.struct
 import jax
@@ -11,9 +11,10 @@ import numpy as np
 import optax
 from flax import jax_utils
 
-from infojax.errors import UserError
+from infojax.checkpoint import Checkpoints
 from infojax.interrupts import Interrupted, Interrupts
 from infojax.progress import Progress
+from infojax.recorder import Recorder
 
 AXIS = "batch"
 
@@ -43,10 +44,7 @@ class TrainState(flax.struct.PyTreeNode):
     spike: jax.Array
 
 
-class Advance(Protocol):
-    """`advance(state, batch, num_steps)`: makes that many updates of a replicated state."""
-
-    def __call__(self, state: TrainState, batch: Batch, num_steps: int) -> TrainState: ...
+Advance = Callable[[TrainState, Batch, int], TrainState]
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
@@ -133,8 +131,9 @@ def fit(
     eval_steps: Iterable[int],
     checkpoint_every: int,
     steps_per_call: int,
-    checkpoints: Any,
-    recorder: Any,
+    checkpoints: Checkpoints,
+    recorder: Recorder,
+    shown: Sequence[str],
 ) -> TrainState:
     """Trains to the last of eval_steps, from the newest good checkpoint if there is one.
 
@@ -146,8 +145,9 @@ def fit(
       checkpoint_every: steps between checkpoints; one is also saved at the end and on SIGINT or
         SIGTERM.
       steps_per_call: largest number of updates in one dispatch, between which signals are seen.
-      checkpoints: an `infojax.checkpoint.Checkpoints`.
-      recorder: an `infojax.recorder.Recorder`.
+      checkpoints: where states are saved.
+      recorder: where metrics are recorded.
+      shown: names of the metrics on the progress bar.
 
     Returns:
       The final state, not replicated.
@@ -163,7 +163,7 @@ def fit(
     step = int(state.step)
     recorder.resume(step if restored is not None else -1)
     replicated = jax_utils.replicate(state)
-    with Interrupts() as interrupts, Progress(eval_steps[-1], step) as progress:
+    with Interrupts() as interrupts, Progress(eval_steps[-1], step, shown) as progress:
         if restored is None:
             replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
         for target in [s for s in eval_steps if s > step]:
@@ -204,13 +204,3 @@ def _check_finite(step: int, metrics: Metrics, checkpoints) -> None:
             else ("no checkpoint was saved yet")
         )
         raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
-
-
-def check_batch_size(batch_size: int, num_devices: int) -> int:
-    """Returns the batch size per device, or raises UserError unless it comes out even."""
-    if batch_size % num_devices:
-        raise UserError(
-            f"batch_size = {batch_size} (global) is not divisible by {num_devices} devices; "
-            f"use a multiple, for example --config.batch_size={num_devices * max(1, batch_size // num_devices)}"
-        )
-    return batch_size // num_devices

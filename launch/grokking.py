@@ -86,9 +86,10 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     training, test = modular.split_examples(
         config.modulus, config.operation, config.train_fraction, seed
     )
-    if max(config.metric_batch_sizes) > len(test.results):
+    largest = max(config.metric_batch_sizes)
+    if largest > len(test.results):
         raise UserError(
-            f"metric_batch_sizes = {config.metric_batch_sizes} exceed the {len(test.results)} test "
+            f"metric_batch_sizes holds {largest}, more than the {len(test.results)} test "
             "examples; use smaller ones"
         )
     params = program.model.init(jax.random.key(seed), training.operands[:1])["params"]
@@ -113,6 +114,7 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
             config.steps_per_call,
             checkpoints,
             recorder,
+            ("train/loss", "test/accuracy", f"test/mir_{largest}", f"test/hdr_{largest}"),
         )
     finally:
         checkpoints.close()

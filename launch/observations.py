@@ -1,4 +1,4 @@
-"""The paper's observations, each as a measured number and whether it holds; and spreads over seeds."""
+"""What the papers observe, each as a measured number that holds or does not; spreads over seeds."""
 
 from typing import Any
 

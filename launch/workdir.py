@@ -1,4 +1,4 @@
-"""The directory of a run: what ran (config.json, environment.json) and how it ended (summary.json)."""
+"""The directory of a run: what ran (config.json) and on what (environment.json)."""
 
 import json
 import os

@@ -1,0 +1,45 @@
+# Every target makes the environment in .venv first, if it is missing or older than pyproject.toml.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: env demo test check lint types wheel bench
+
+env: .venv/.made
+
+.venv/.made: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infojax needs Python 3.11 or newer; use make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,test]'
+	touch $@
+
+# Figure 7 of Song et al. 2024: a few minutes on two cores. An interrupted demo goes on.
+demo: env
+	$(BIN)/python -m launch
+
+test: env
+	$(BIN)/python -m pytest -q
+
+check: lint types test wheel
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env
+	$(BIN)/mypy
+
+# The wheel holds the library alone, and works with its base dependencies alone.
+wheel: env
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
+	$(BIN)/python -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip install --quiet build/wheel/*.whl
+	$(BIN)/python tests/check_wheel.py build/wheel
+
+bench: env .venv/.bench
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+
+.venv/.bench: pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,test,bench]'
+	touch $@

@@ -1,0 +1,32 @@
+"""Checks a built wheel: it holds infojax alone, and works where nothing else is installed."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+_SCRIPT = """
+import sys
+import infojax
+import jax.numpy as jnp
+
+etf = infojax.collapse.simplex_etf(10, 16)
+value = float(infojax.mir(infojax.gram(etf), infojax.gram(etf)))
+assert abs(value - infojax.collapse.mir_at_collapse(10)) < 1e-5, value
+assert "flax" not in sys.modules
+"""
+
+
+def main(directory: Path) -> None:
+    """Raises unless the one wheel in a directory is as it should be."""
+    (wheel,) = directory.glob("*.whl")
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    unexpected = {top for top in tops if top != "infojax" and not top.endswith(".dist-info")}
+    assert not unexpected, f"the wheel also holds {unexpected}"
+    python = (directory / "env" / "bin" / "python").absolute()
+    subprocess.run([python, "-W", "error", "-c", _SCRIPT], check=True, cwd=directory)
+    print(f"{wheel.name}: ok")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
