@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import jax
 from absl import flags
@@ -26,9 +27,9 @@ def main(argv: list[str]) -> int:
     """Runs the experiment that the arguments describe; returns the exit code."""
     try:
         config, workdir = _parse(argv)
+        experiment = _experiment(config.experiment)
         _cache_compilations()
         workdirs.prepare(workdir, config)
-        experiment = importlib.import_module(f"launch.{config.experiment}")
         experiment.run(config, workdir)
     except UserError as error:
         return _fail(str(error), 2)
@@ -45,35 +46,68 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
     values = flags.FlagValues()
     default = _with_variant(_DEFAULT_CONFIG)
-    config_flags.DEFINE_config_file("config", default, "experiment", flag_values=values)
+    arguments = [argv[0], *_complete(argv[1:])]
+    config_flags.DEFINE_config_file(
+        "config", default, "experiment", flag_values=values, sys_argv=arguments
+    )
     flags.DEFINE_string("workdir", None, "where the run is kept", flag_values=values)
     flags.DEFINE_boolean("help", False, "shows this help", short_name="h", flag_values=values)
     try:
-        rest = values([argv[0], *map(_complete, argv[1:])])[1:]
+        rest = values(arguments)[1:]
         if values.help:
             print(f"{_USAGE}\nwithout arguments: {default} into runs/grokking")
             sys.exit(0)
         config = values.config
+        default_workdir = Path("runs", config.experiment)  # a config that failed to load raises
     except SystemExit:
         raise
     except Exception as error:  # ml_collections and config files raise many kinds
-        first = " ".join(str(error).split())
-        raise UserError(f"{first} (usage: {_USAGE})") from error
+        raise UserError(f"{_reason(error)} (usage: {_USAGE})") from error
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r} (usage: {_USAGE})")
-    return config, Path(values.workdir or f"runs/{config.experiment}")
+    return config, Path(values.workdir) if values.workdir else default_workdir
 
 
-def _complete(argument: str) -> str:
-    """Adds the default variant to a --config that names none."""
-    name, _, path = argument.partition("=")
-    if name in ("--config", "-config") and path.endswith(".py"):
-        return f"{name}={_with_variant(path)}"
-    return argument
+def _complete(arguments: list[str]) -> list[str]:
+    """Adds the default variant to a --config, `=` or not, that names none."""
+    completed = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        given = argument.startswith(("--config=", "-config=")) or before in ("--config", "-config")
+        completed.append(_with_variant(argument) if given else argument)
+    return completed
 
 
 def _with_variant(path: str) -> str:
-    return f"{path}:{'cpu' if jax.default_backend() == 'cpu' else 'paper'}"
+    default = "cpu" if jax.default_backend() == "cpu" else "paper"
+    return f"{path}:{default}" if path.endswith(".py") else path
+
+
+def _reason(error: Exception) -> str:
+    """One line of an error of ml_collections, which wraps tracebacks and lists of attempts."""
+    text = str(error).strip()
+    if "Traceback" in text:
+        return text.splitlines()[-1].partition(": ")[2]
+    if isinstance(error, OSError):
+        return text.splitlines()[-1].strip()
+    if isinstance(error, AttributeError | KeyError):  # a repr of a message of two lines
+        text = text.strip("'\"").replace("\\n", " ").replace("\\'", "'")
+    return " ".join(text.split())
+
+
+def _experiment(name: str) -> ModuleType:
+    """Returns the module launch.NAME.
+
+    Raises:
+      UserError: there is none, or it is no experiment.
+    """
+    try:
+        module = importlib.import_module(f"launch.{name}")
+        if hasattr(module, "run"):
+            return module
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("launch"):
+            raise
+    raise UserError(f"experiment = {name!r} is unknown: there is no run() in launch/{name}.py")
 
 
 def _cache_compilations() -> None:

@@ -179,5 +179,8 @@ def _check(config: ConfigDict) -> None:
     for name in positive:
         if config[name] < 1:
             raise UserError(f"{name} must be at least 1, got {config[name]}")
-    if not config.metric_batch_sizes or min(config.metric_batch_sizes) < 2:
+    sizes = config.metric_batch_sizes
+    if not sizes or not all(isinstance(n, int) and n >= 2 for n in sizes):
         raise UserError("metric_batch_sizes must hold sizes of at least 2, for example (64, 256)")
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"seed must be in [0, 2^31), got {config.seed}")

@@ -17,22 +17,23 @@ _PACKAGES = ("infojax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "n
 
 
 def prepare(workdir: Path, config: ConfigDict) -> None:
-    """Creates a work directory, or checks that an existing one is of the same configuration.
+    """Creates a work directory, or checks that the run in it is of the same configuration.
+
+    A run begins with its first record: before that, as after settings that could not be run,
+    another configuration takes the place of the one that is there.
 
     Raises:
       UserError: the directory holds a run of another configuration, or cannot be written.
     """
     resolved = json.loads(config.to_json())
-    path = workdir / "config.json"
-    if path.exists():
-        _check_same(workdir, json.loads(path.read_text()), resolved)
-    else:
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
-            write_json(path, resolved)
-        except OSError as error:
-            raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
-    write_json(workdir / "environment.json", _environment())
+    if _has_begun(workdir):
+        _check_same(workdir, resolved)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "config.json", resolved)
+        write_json(workdir / "environment.json", _environment())
+    except OSError as error:
+        raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -42,7 +43,19 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(partial, path)
 
 
-def _check_same(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def _has_begun(workdir: Path) -> bool:
+    recorded = any(path.stat().st_size for path in workdir.rglob("metrics.jsonl"))
+    return recorded or any(workdir.rglob("checkpoints/[0-9]*"))
+
+
+def _check_same(workdir: Path, new: dict[str, Any]) -> None:
+    path = workdir / "config.json"
+    try:
+        old = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}, of the run there, cannot be read; use another --workdir"
+        ) from error
     names = [n for n in sorted({*old, *new}) if old.get(n) != new.get(n)]
     if names:
         changes = ", ".join(f"{n}: {old.get(n)} there, {new.get(n)} here" for n in names)
