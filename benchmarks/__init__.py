@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy against other packages: `python -m benchmarks`."""

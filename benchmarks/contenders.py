@@ -1,0 +1,209 @@
+"""MIR and HDR of features against head rows, as each package computes them best.
+
+Every function takes a problem and whether the gradient is wanted (of `mir - hdr`, by z and w) and
+returns a function without arguments whose result is `(mir, hdr)` or `(mir, hdr, dz, dw)`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import problems, reference
+from benchmarks.problems import Problem
+from benchmarks.worker import Task, UnsupportedError
+
+Run = Callable[[], Any]
+
+
+def build(
+    name: str, gradient: bool, n: int, d: int, classes: int, reference_file: str | None
+) -> Task:
+    """Sets a contender up; the entry point of its process.
+
+    Args:
+      name: key of `CONTENDERS`.
+      gradient: whether to compute the gradient as well.
+      n: number of samples.
+      d: number of features.
+      classes: number of classes.
+      reference_file: npz file of the fields of a `Reference`, or None.
+    """
+    run = CONTENDERS[name](problems.problem(n, d, classes), gradient)
+    return Task(run, lambda result: _report(result, reference_file))
+
+
+def build_reference(gradient: bool, n: int, d: int, classes: int, reference_file: str) -> Task:
+    """Sets up the float64 reference, which it saves; the entry point of its process."""
+    problem = problems.problem(n, d, classes)
+
+    def run() -> bool:
+        found = reference.interplay(problem, gradient)
+        if found is not None:
+            fields = {k: v for k, v in found._asdict().items() if v is not None}
+            np.savez(reference_file, **fields)
+        return found is not None
+
+    return Task(run, lambda found: {"found": found})
+
+
+def _report(result: Any, reference_file: str | None) -> dict[str, float]:
+    """Values and, where there is a reference, relative errors."""
+    result = [np.asarray(x, dtype=np.float64) for x in result]
+    report = {"mir": float(result[0]), "hdr": float(result[1])}
+    if len(result) == 3:
+        report["standard_error"] = float(result[2]) / report["mir"]
+    if reference_file is None:
+        return report
+    exact = np.load(reference_file)
+    for name, value in zip(["mir", "hdr"], result[:2], strict=True):
+        report[f"error_{name}"] = float(abs(value - exact[name]) / exact[name])
+    if len(result) == 4:
+        wrong = np.concatenate([result[2] - exact["gradient_z"], result[3] - exact["gradient_w"]])
+        size = np.concatenate([exact["gradient_z"], exact["gradient_w"]])
+        report["error_gradient"] = float(np.linalg.norm(wrong) / np.linalg.norm(size))
+    return report
+
+
+def _infojax(problem: Problem, gradient: bool) -> Run:
+    from infojax import sample_interplay
+
+    def ratios(z, y, w):
+        result = sample_interplay(z, y, w)
+        return result.mir, result.hdr
+
+    return _jitted(ratios, problem, gradient)
+
+
+def _jax(problem: Problem, gradient: bool) -> Run:
+    """The straightforward program: three n×n matrices and `jnp.linalg.eigvalsh`."""
+    import jax.numpy as jnp
+
+    def entropy(k):
+        p = jnp.linalg.eigvalsh(k / k.shape[0])
+        p = jnp.where(p > 0, p, 1)
+        return -jnp.sum(p * jnp.log(p))
+
+    def ratios(z, y, w):
+        z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
+        v = (w / jnp.linalg.norm(w, axis=1, keepdims=True))[y]
+        gram_z, gram_v = z @ z.T, v @ v.T
+        a, b, joint = entropy(gram_z), entropy(gram_v), entropy(gram_z * gram_v)
+        return (a + b - joint) / jnp.minimum(a, b), jnp.abs(a - b) / jnp.maximum(a, b)
+
+    return _jitted(ratios, problem, gradient)
+
+
+def _jitted(ratios: Callable, problem: Problem, gradient: bool) -> Run:
+    import jax
+
+    def objective(z, y, w):
+        mir, hdr = ratios(z, y, w)
+        return mir - hdr, (mir, hdr)
+
+    def both(z, y, w):
+        (dz, dw), values = jax.grad(objective, argnums=(0, 2), has_aux=True)(z, y, w)
+        return *values, dz, dw
+
+    arguments = jax.device_put(tuple(problem))
+    compiled = jax.jit(both if gradient else ratios).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def _numpy(problem: Problem, gradient: bool) -> Run:
+    if gradient:
+        raise UnsupportedError("no gradient")
+
+    def entropy(k):
+        p = np.linalg.eigvalsh(k / np.float32(len(k)))
+        p = p[p > 0]
+        return -np.sum(p * np.log(p))
+
+    def run():
+        z = problem.z / np.linalg.norm(problem.z, axis=1, keepdims=True)
+        v = (problem.w / np.linalg.norm(problem.w, axis=1, keepdims=True))[problem.y]
+        gram_z, gram_v = z @ z.T, v @ v.T
+        return _ratios(entropy(gram_z), entropy(gram_v), entropy(gram_z * gram_v))
+
+    return run
+
+
+def _vendi(problem: Problem, gradient: bool) -> Run:
+    """Vendi scores are exponentials of entropies; the dual form serves where d < n."""
+    if gradient:
+        raise UnsupportedError("no gradient")
+    from vendi_score import vendi
+
+    def entropy(x):
+        dual = x.shape[1] < x.shape[0]
+        return math.log(vendi.score_dual(x) if dual else vendi.score_X(x))
+
+    def run():
+        z = problem.z / np.linalg.norm(problem.z, axis=1, keepdims=True)
+        v = (problem.w / np.linalg.norm(problem.w, axis=1, keepdims=True))[problem.y]
+        joint = math.log(vendi.score_K((z @ z.T) * (v @ v.T)))
+        return _ratios(entropy(z), entropy(v), joint)
+
+    return run
+
+
+def _torch(problem: Problem, gradient: bool) -> Run:
+    """The authors' manner: normalise, Gram matrices, Hadamard product, eigenvalues."""
+    import torch
+
+    def entropy(k):
+        p = torch.linalg.eigvalsh(k / k.shape[0])
+        p = torch.where(p > 0, p, 1.0)
+        return -torch.sum(p * torch.log(p))
+
+    return _torch_run(entropy, problem, gradient)
+
+
+def _repitl(problem: Problem, gradient: bool) -> Run:
+    """`repitl` gives its von Neumann entropy in bits, a factor that the ratios lose."""
+    try:
+        from repitl.matrix_itl import vonNeumannEntropy
+    except ImportError:
+        raise UnsupportedError(
+            "not installed; the release on PyPI, 1.0.7, holds no module"
+        ) from None
+    return _torch_run(vonNeumannEntropy, problem, gradient)
+
+
+def _torch_run(entropy: Callable, problem: Problem, gradient: bool) -> Run:
+    import torch
+
+    z, w = torch.from_numpy(problem.z), torch.from_numpy(problem.w)
+    y = torch.from_numpy(problem.y.astype(np.int64))
+    z.requires_grad_(gradient)
+    w.requires_grad_(gradient)
+
+    def ratios():
+        unit_z, unit_v = (torch.nn.functional.normalize(x, dim=1) for x in (z, w[y]))
+        gram_z, gram_v = unit_z @ unit_z.T, unit_v @ unit_v.T
+        a, b, joint = entropy(gram_z), entropy(gram_v), entropy(gram_z * gram_v)
+        return (a + b - joint) / torch.minimum(a, b), torch.abs(a - b) / torch.maximum(a, b)
+
+    def run():
+        mir, hdr = ratios()
+        if not gradient:
+            return mir, hdr
+        slopes = torch.autograd.grad(mir - hdr, (z, w))
+        return mir.detach(), hdr.detach(), *slopes
+
+    return run
+
+
+def _ratios(a: float, b: float, joint: float) -> tuple[float, float]:
+    return (a + b - joint) / min(a, b), abs(a - b) / max(a, b)
+
+
+CONTENDERS: dict[str, Callable[[Problem, bool], Run]] = {
+    "infojax": _infojax,
+    "numpy n×n": _numpy,
+    "jax n×n": _jax,
+    "torch n×n": _torch,
+    "vendi-score": _vendi,
+    "representation-itl": _repitl,
+}

@@ -1,0 +1,133 @@
+"""Milliseconds of a training step of grokking: infojax against a PyTorch port of the reference."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks import tables
+from benchmarks.race import race
+from benchmarks.worker import Task
+
+_LIMIT = 300.0  # seconds of one chunk of steps
+_AGREE = 1e-4  # of the first losses
+_STEPS = {"infojax": 50, "torch, loss in float64": 5, "torch, loss in float32": 5}
+
+
+def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
+    """Measures all contenders and checks that they compute the same; returns records and table."""
+    share = 5 if quick else 1
+    steps = {name: n // share for name, n in _STEPS.items()}
+    entrants = {name: {"name": name, "steps": n} for name, n in steps.items()}
+    outcomes = race("benchmarks.grokking:build", entrants, _LIMIT)
+    records = [
+        {
+            "contender": name,
+            "status": outcome.status,
+            "steps_per_round": steps[name],
+            "milliseconds_per_step": 1e3 * outcome.seconds / steps[name],
+            "rounds": list(outcome.rounds),
+            **outcome.report,
+        }
+        for name, outcome in outcomes.items()
+    ]
+    for record in records:
+        record.pop("memory_mib", None)  # the memory is taken while setting up
+    _compare(records)
+    text = render(records)
+    print(text, flush=True)
+    return records, text
+
+
+def build(name: str, steps: int) -> Task:
+    """Sets a contender up; the entry point of its process."""
+    from configs.grokking import get_config
+
+    config = get_config("cpu")
+    params, training = _initial(config)
+    if name == "infojax":
+        return _infojax(config, params, training, steps)
+    return _torch(config, params, training, steps, precise="float64" in name)
+
+
+def render(records: list[dict[str, Any]]) -> str:
+    """Returns the table, with the ratio to infojax and the agreement of the losses."""
+    rows = []
+    for record in records:
+        if record["status"] != "ok":
+            rows.append([record["contender"], record["status"], "", "", ""])
+            continue
+        rows.append(
+            [
+                record["contender"],
+                f"{record['milliseconds_per_step']:.3g} ms",
+                f"{record['ratio']:.3g}×" if "ratio" in record else "",
+                f"{record['first_loss']:.6f}",
+                f"{record['loss_after_20']:.6f}",
+            ]
+        )
+    header = ["", "step", "ratio to infojax", "first loss", "after 20 steps"]
+    title = "## Grokking: one full-batch training step, p = 113, 3,830 examples\n\n"
+    return title + tables.markdown(header, rows)
+
+
+def _compare(records: list[dict[str, Any]]) -> None:
+    """Adds ratios to infojax; raises if the contenders do not train the same model."""
+    own, *others = records
+    for record in others:
+        if own["status"] != "ok" or record["status"] != "ok":
+            continue
+        record["ratio"] = record["milliseconds_per_step"] / own["milliseconds_per_step"]
+        for key in ("first_loss", "loss_after_20"):
+            difference = abs(record[key] - own[key])
+            if not difference <= _AGREE * abs(own[key]):
+                raise AssertionError(f"{record['contender']} and infojax differ in {key}")
+
+
+def _initial(config: Any) -> tuple[Any, Any]:
+    """Initial parameters, as arrays, and training examples."""
+    import jax
+
+    from infojax.data import modular
+    from launch import grokking
+
+    training, _ = modular.split_examples(
+        config.modulus, config.operation, config.train_fraction, config.seed
+    )
+    model = grokking.build(config).model
+    params = model.init(jax.random.key(config.seed), training.operands[:1])["params"]
+    return jax.tree.map(np.asarray, params), training
+
+
+def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
+    import jax
+    from flax import jax_utils
+
+    from infojax import train
+    from launch import grokking
+
+    program = grokking.build(config)
+    batch = train.shard_padded(training, jax.local_device_count())
+
+    def start():
+        return jax_utils.replicate(train.init_state(params, program.optimizer))
+
+    def loss_of(count):
+        return float(program.advance(start(), batch, count).loss[0])
+
+    report = {"first_loss": loss_of(1), "loss_after_20": loss_of(21)}
+    state = start()
+
+    def run():
+        nonlocal state
+        state = jax.block_until_ready(program.advance(state, batch, steps))
+
+    return Task(run, lambda _: report)
+
+
+def _torch(config: Any, params: Any, training: Any, steps: int, precise: bool) -> Task:
+    from benchmarks.reference_transformer import Trainer
+
+    trainer = Trainer(params, training, config, precise)
+    losses = [trainer.step() for _ in range(21)]
+    report = {"first_loss": losses[0], "loss_after_20": losses[-1]}
+    return Task(lambda: [trainer.step() for _ in range(steps)], lambda _: report)

@@ -1,0 +1,165 @@
+"""MIR and HDR at the sample level: infojax against the eigenvalues of n×n matrices elsewhere."""
+
+import itertools
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import tables
+from benchmarks.contenders import CONTENDERS
+from benchmarks.race import Outcome, race
+from benchmarks.reference import LARGEST
+
+_LIMIT = 100.0  # seconds of one run
+_TITLE = {False: "MIR and HDR", True: "MIR and HDR with their gradient by features and head"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem size.
+
+    Attributes:
+      n: number of samples.
+      d: number of features.
+      classes: number of classes C.
+      gradient: whether the gradient is computed too.
+    """
+
+    n: int
+    d: int
+    classes: int
+    gradient: bool
+
+    def dense_size(self, contender: str) -> int:
+        """Rows of the largest matrix whose eigenvalues the contender computes."""
+        small = contender in ("infojax", "reference")
+        return min(self.n, self.d * min(self.classes, self.d)) if small else self.n
+
+
+@dataclass
+class Row:
+    """One contender at one case."""
+
+    contender: str
+    case: Case
+    outcome: Outcome = field(default_factory=lambda: Outcome("not run"))
+
+    def record(self) -> dict[str, Any]:
+        """The row as one flat JSON object."""
+        return {
+            "contender": self.contender,
+            **vars(self.case),
+            "status": self.outcome.status,
+            "seconds": self.outcome.seconds if self.outcome.rounds else None,
+            "rounds": list(self.outcome.rounds),
+            **self.outcome.report,
+        }
+
+
+def cases(quick: bool) -> list[list[Case]]:
+    """Cases in groups of ascending n."""
+    sizes = (64, 256, 1024) if quick else (64, 256, 1024, 4096, 16_384, 65_536)
+    shapes = [(128, 10)] if quick else list(itertools.product((128, 512), (10, 100)))
+    return [
+        [Case(n, d, c, gradient) for n in sizes] for gradient in (False, True) for d, c in shapes
+    ]
+
+
+def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
+    """Measures everything and prints tables group by group; returns records and tables."""
+    records, text = [], ""
+    for group in cases(quick):
+        rows: dict[str, list[Row]] = {name: [] for name in CONTENDERS}
+        for case in group:
+            for row in _run_case(case, {name: past[-1:] for name, past in rows.items()}):
+                rows[row.contender].append(row)
+        new = [row.record() for past in rows.values() for row in past]
+        tables_of_group = render(new)
+        print(tables_of_group, flush=True)
+        records += new
+        text += tables_of_group + "\n"
+    return records, text
+
+
+def render(records: list[dict[str, Any]]) -> str:
+    """Tables of one group: times with their ratio to infojax, memory, errors, reasons."""
+    first = records[0]
+    title = f"{_TITLE[first['gradient']]}; d = {first['d']}, C = {first['classes']}, float32"
+    sizes = sorted({record["n"] for record in records})
+    at = {(record["contender"], record["n"]): record for record in records}
+    everyone = dict.fromkeys(record["contender"] for record in records)
+    reasons = {name: {at[name, n]["status"] for n in sizes} for name in everyone}
+    names = [name for name in everyone if "ok" in reasons[name]]
+
+    def grid(heading, cell):
+        header = [heading, *(f"n = {n:,}" for n in sizes)]
+        rows = [[name, *(cell(at[name, n], at["infojax", n]) for n in sizes)] for name in names]
+        return tables.markdown(header, [row for row in rows if set(row[1:]) != {""}])
+
+    blocks = [grid("time (ratio to infojax)", _time_cell), grid("peak memory", _memory_cell)]
+    blocks += [
+        grid(f"relative error of {what}", lambda record, _, what=what: _error_cell(record, what))
+        for what in (["gradient"] if first["gradient"] else ["mir", "hdr"])
+    ]
+    absent = [f"{x}: {'; '.join(sorted(reasons[x]))}.\n" for x in everyone if x not in names]
+    return f"## {title}\n\n" + "\n".join(blocks + absent)
+
+
+def _run_case(case: Case, past: dict[str, list[Row]]) -> list[Row]:
+    rows = {name: Row(name, case) for name in past}
+    for name, row in rows.items():
+        reason = _give_up(case, past[name][0]) if past[name] else None
+        if reason:
+            row.outcome = Outcome(reason)
+    with tempfile.TemporaryDirectory() as folder:
+        file = _reference_file(case, Path(folder))
+        arguments = {**vars(case), "reference_file": file}
+        entrants = {
+            name: {"name": name, **arguments}
+            for name, row in rows.items()
+            if row.outcome.status == "not run"
+        }
+        for name, outcome in race("benchmarks.contenders:build", entrants, _LIMIT).items():
+            rows[name].outcome = outcome
+    return list(rows.values())
+
+
+def _reference_file(case: Case, folder: Path) -> str | None:
+    """Computes the float64 reference in a process of its own, where it can be had."""
+    if case.dense_size("reference") > LARGEST:
+        return None
+    file = str(folder / "reference.npz")
+    arguments = {**vars(case), "reference_file": file}
+    outcome = race("benchmarks.contenders:build_reference", {"reference": arguments}, 600.0)
+    return file if outcome["reference"].status == "ok" else None
+
+
+def _give_up(case: Case, last: Row) -> str | None:
+    """Why a contender is not run, judged by the last smaller size."""
+    status = last.outcome.status
+    if status != "ok":
+        return "too slow" if status.startswith("too slow") else status
+    name = last.contender
+    growth = case.dense_size(name) / last.case.dense_size(name)
+    expected = last.outcome.seconds * growth**3
+    return f"too slow: about {expected:.0f} s" if expected > 1.5 * _LIMIT else None
+
+
+def _time_cell(record: dict[str, Any], infojax: dict[str, Any]) -> str:
+    if record["status"] != "ok":
+        return record["status"]
+    ratio = ""
+    if record is not infojax and infojax["status"] == "ok":
+        ratio = f" ({record['seconds'] / infojax['seconds']:.3g}×)"
+    return tables.seconds(record["seconds"]) + ratio
+
+
+def _memory_cell(record: dict[str, Any], _: dict[str, Any]) -> str:
+    return f"{record['memory_mib']:.0f} MiB" if "memory_mib" in record else ""
+
+
+def _error_cell(record: dict[str, Any], what: str) -> str:
+    if f"error_{what}" in record:
+        return f"{record[f'error_{what}']:.0e}"
+    return f"±{record['standard_error']:.0e} stated" if "standard_error" in record else ""

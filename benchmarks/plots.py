@@ -1,0 +1,114 @@
+"""Figures of the benchmarks, drawn from their JSON."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Okabe & Ito's colours, told apart by the colour-blind; markers tell them apart without colour.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+_LABELS = {"seconds": "time (s)", "memory_mib": "peak memory (MiB)"}
+
+
+def draw(found: dict[str, Any], folder: Path) -> list[Path]:
+    """Draws one figure for each section that was measured; returns their paths."""
+    drawing = {"metrics": _metrics, "population": _population, "grokking": _grokking}
+    paths = []
+    for section, function in drawing.items():
+        if found.get(section):
+            figure = function(found[section])
+            paths.append(folder / f"{section}.png")
+            figure.savefig(paths[-1], dpi=150)
+            plt.close(figure)
+    return paths
+
+
+def _metrics(records: list[dict[str, Any]]) -> Any:
+    """Time with and without the gradient, and memory, against n; a column for each (d, C)."""
+    shapes = sorted({(r["d"], r["classes"]) for r in records})
+    rows = [(False, "seconds"), (True, "seconds"), (False, "memory_mib")]
+    figure, axes = plt.subplots(
+        len(rows),
+        len(shapes),
+        figsize=(1.5 + 3.2 * len(shapes), 9),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
+    )
+    names = list(dict.fromkeys(r["contender"] for r in records if r["status"] == "ok"))
+    for row, (gradient, what) in zip(axes, rows, strict=True):
+        for axis, (d, classes) in zip(row, shapes, strict=True):
+            here = [r for r in records if (r["d"], r["classes"]) == (d, classes)]
+            here = [r for r in here if r["gradient"] == gradient and r["status"] == "ok"]
+            _lines(axis, here, names, "n", what)
+            kind = "values and gradient" if gradient else "values"
+            axis.set_title(f"{kind}, d = {d}, C = {classes}", fontsize=9)
+    for row, (_, what) in zip(axes, rows, strict=True):
+        row[0].set_ylabel(_LABELS[what])
+    for axis in axes[-1]:
+        axis.set_xlabel("samples n")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=9)
+    figure.suptitle("MIR and HDR at the sample level, float32")
+    return figure
+
+
+def _population(records: list[dict[str, Any]]) -> Any:
+    """Time against N for each shape, beside the one matrix product."""
+    records = [r for r in records if r["status"] == "ok"]
+    shapes = sorted({(r["d"], r["classes"]) for r in records})
+    figure, axes = plt.subplots(
+        1,
+        len(shapes),
+        figsize=(1 + 4.5 * len(shapes), 4),
+        squeeze=False,
+        layout="constrained",
+    )
+    names = list(dict.fromkeys(r["contender"] for r in records))
+    for axis, (d, classes) in zip(axes[0], shapes, strict=True):
+        here = [r for r in records if (r["d"], r["classes"]) == (d, classes)]
+        _lines(axis, here, names, "n", "seconds")
+        axis.set_title(f"d = {d}, C = {classes}", fontsize=9)
+        axis.set_xlabel("samples N")
+        axis.set_ylabel(_LABELS["seconds"])
+        axis.legend(fontsize=8)
+    figure.suptitle("MIR and HDR of a whole data set, float32")
+    return figure
+
+
+def _grokking(records: list[dict[str, Any]]) -> Any:
+    records = [r for r in records if r["status"] == "ok"]
+    figure, axis = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    times = [r["milliseconds_per_step"] for r in records]
+    bars = axis.barh(
+        [r["contender"] for r in records], times, color=_COLOURS[: len(records)], label="median"
+    )
+    axis.bar_label(bars, [f"{x:.3g} ms" for x in times], padding=3)
+    axis.set_xscale("log")
+    axis.set_xlim(min(times) / 3, max(times) * 3)
+    axis.invert_yaxis()
+    axis.set_xlabel("time of a training step (ms)")
+    axis.set_title("Grokking, p = 113, full batch of 3,830 examples", fontsize=10)
+    return figure
+
+
+def _lines(axis: Any, records: list[dict[str, Any]], names: list[str], x: str, y: str) -> None:
+    """One line a contender, with the same colour and marker in every panel."""
+    for i, name in enumerate(names):
+        points = sorted((r[x], r[y]) for r in records if r["contender"] == name and y in r)
+        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        axis.plot(*_columns(points), label=name, markersize=5, **style)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.grid(alpha=0.3)
+
+
+def _columns(points: Iterable[tuple[float, float]]) -> list[list[float]]:
+    columns = [list(column) for column in zip(*points, strict=True)]
+    return columns or [[], []]
