@@ -31,7 +31,7 @@ class TrainState(flax.struct.PyTreeNode):
       step: number of updates made, int32 [].
       params: model parameters.
       opt_state: optimiser state.
-      loss: training loss before the latest update, float32 [].
+      loss: training loss before the latest update, float32 []; 0 before the first.
       lowest_loss: smallest training loss so far, float32 [].
       spike: largest ratio of the loss to the smallest loss before it, since the last evaluation.
     """
@@ -54,7 +54,7 @@ def init_state(params: Params, optimizer: optax.GradientTransformation) -> Train
         step=jnp.int32(0),
         params=params,
         opt_state=optimizer.init(params),
-        loss=infinity,
+        loss=jnp.float32(0),
         lowest_loss=infinity,
         spike=jnp.float32(0),
     )
@@ -83,7 +83,15 @@ def train_step(
         opt_state=opt_state,
         loss=loss,
         lowest_loss=jnp.minimum(state.lowest_loss, loss),
-        spike=jnp.maximum(state.spike, loss / state.lowest_loss),
+        spike=jnp.maximum(state.spike, _ratio(loss, state.lowest_loss)),
+    )
+
+
+def _ratio(loss: jax.Array, lowest: jax.Array) -> jax.Array:
+    """Returns loss / lowest, finite where they are, even where the lowest is rounded to 0."""
+    limits = jnp.finfo(loss.dtype)
+    return jnp.where(
+        jnp.isfinite(loss), jnp.minimum(loss / jnp.maximum(lowest, limits.tiny), limits.max), loss
     )
 
 
@@ -92,11 +100,14 @@ def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) ->
 
     The number of steps is a traced argument of a loop on the device, so that one compilation
     serves chunks of any length, and a run may stop anywhere and go on with the same arithmetic.
+    The loop ends early after a loss that is not finite; the state's step tells where.
     """
 
     def advance(state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
-        body = lambda _, state: train_step(state, batch, loss_fn, optimizer)  # noqa: E731
-        return jax.lax.fori_loop(0, num_steps, body, state)
+        end = state.step + num_steps
+        goes_on = lambda state: (state.step < end) & jnp.isfinite(state.loss)  # noqa: E731
+        body = lambda state: train_step(state, batch, loss_fn, optimizer)  # noqa: E731
+        return jax.lax.while_loop(goes_on, body, state)
 
     return jax.pmap(advance, axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0)
 
@@ -154,7 +165,8 @@ def fit(
 
     Raises:
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
-      FloatingPointError: the loss or a metric is not finite; names step and last checkpoint.
+      FloatingPointError: the loss, a metric, or a state to be saved is not finite; names the step
+        and the last good checkpoint.
     """
     eval_steps = list(eval_steps)
     restored = checkpoints.restore(state)
@@ -173,14 +185,15 @@ def fit(
                 replicated = advance(replicated, count)
                 step += count
                 loss = float(replicated.loss[0])
-                _check_finite(step, {"train/loss": loss}, checkpoints)
+                _check_finite(int(replicated.step[0]), {"train/loss": loss}, checkpoints)
                 progress.update(step, {"train/loss": loss})
                 if step == target:
                     replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
-                if step % checkpoint_every == 0 or step == eval_steps[-1] or interrupts.received:
-                    checkpoints.save(step, jax_utils.unreplicate(replicated))
-                if interrupts.received and step < eval_steps[-1]:
-                    raise Interrupted(interrupts.received, step)
+                signum = interrupts.received  # once: a signal may come between the lines below
+                if step % checkpoint_every == 0 or step == eval_steps[-1] or signum:
+                    _save(step, jax_utils.unreplicate(replicated), checkpoints)
+                if signum and step < eval_steps[-1]:
+                    raise Interrupted(signum, step)
     return jax_utils.unreplicate(replicated)
 
 
@@ -194,13 +207,25 @@ def _record(replicated, evaluate, checkpoints, recorder, progress) -> TrainState
     return replicated.replace(spike=jnp.zeros_like(replicated.spike))
 
 
-def _check_finite(step: int, metrics: Metrics, checkpoints) -> None:
+def _save(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Saves a state that its latest update has not spoilt (the loss would show that later)."""
+    parts = jax.device_get({"params": state.params, "opt_state": state.opt_state})
+    largest = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): float(np.max(np.abs(leaf)))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(parts)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+    }
+    _check_finite(step, largest, checkpoints)
+    checkpoints.save(step, state)
+
+
+def _check_finite(step: int, metrics: Metrics, checkpoints: Checkpoints) -> None:
     bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
+    if len(bad) > 4:
+        bad[3:] = [f"and {len(bad) - 3} more"]
     if bad:
         saved = checkpoints.latest_step()
-        where = (
-            f"the last good checkpoint is of step {saved}"
-            if saved is not None
-            else ("no checkpoint was saved yet")
-        )
+        where = f"the last good checkpoint is of step {saved}"
+        if saved is None:
+            where = "no checkpoint was saved yet"
         raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
