@@ -52,7 +52,12 @@ def _bisection(k: jax.Array) -> jax.Array:
         (k + jnp.swapaxes(k, -1, -2)) / 2, lower=True
     )
     solve = functools.partial(jax.scipy.linalg.eigh_tridiagonal, eigvals_only=True)
-    return jnp.vectorize(solve, signature="(n),(m)->(n)")(diagonal, off_diagonal)
+    w = jnp.vectorize(solve, signature="(n),(m)->(n)")(diagonal, off_diagonal)
+    # Null eigenvalues all end in the middle of the same interval, at up to half a unit. Added up
+    # over the null space that is no longer rounding; the trace tells how much it is.
+    null = _is_null(w).astype(w.dtype)
+    excess = jnp.sum(w, -1, keepdims=True) - jnp.sum(diagonal, -1, keepdims=True)
+    return w - null * excess / jnp.maximum(jnp.sum(null, -1, keepdims=True), 1)
 
 
 def entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
@@ -158,14 +163,15 @@ def _log_abs(w: jax.Array) -> jax.Array:
 def _is_null(w: jax.Array) -> jax.Array:
     """Marks eigenvalues that are zero up to rounding.
 
-    Rounding leaves |w| up to about n/16 units in null eigenvalues of Gram matrices; a larger
-    bound would take true small eigenvalues out of the derivatives. NaN is not marked.
+    Rounding leaves |w| up to about n/16 units in null eigenvalues of Gram matrices, and up to
+    3 units where n is small; a larger bound would take true small eigenvalues out of the
+    derivatives. NaN is not marked.
     """
     return jnp.abs(w) <= _rounding(w)
 
 
 def _rounding(w: jax.Array) -> jax.Array:
-    bound = 0.125 * w.shape[-1] * jnp.finfo(w.dtype).eps
+    bound = max(4, 0.125 * w.shape[-1]) * jnp.finfo(w.dtype).eps
     return bound * jnp.max(jnp.abs(w), -1, keepdims=True)
 
 
@@ -222,7 +228,8 @@ def _slope(alpha: float, w: jax.Array, value: jax.Array) -> jax.Array:
     at a flat spectrum, and nothing cancels.
     """
     if alpha == math.inf:
-        return -_top(w) / jnp.max(w, -1, keepdims=True)
+        largest = jnp.max(w, -1, keepdims=True)
+        return -_top(w) / jnp.where(largest == 0, jnp.inf, largest)
     return jnp.where(_is_null(w), 0, -alpha * _power(alpha - 1, _log_abs(w) + value[..., None]))
 
 
