@@ -29,14 +29,18 @@ def square(name: str, k: jax.Array) -> jax.Array:
     return k
 
 
-def labels(name: str, y: jax.Array, n: int) -> jax.Array:
-    """Returns `y` as an integer array of shape [n]."""
+def labels(name: str, y: jax.Array, *shape: int) -> jax.Array:
+    """Returns `y` as an integer array of the given shape.
+
+    Widened to 32 bits: the number of classes itself must fit, which 256 does not in uint8.
+    """
     y = jnp.asarray(y)
-    if not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"{name} must hold integer class labels, got {y.dtype}")
-    if y.shape != (n,):
-        raise ValueError(f"{name} must have shape ({n},) to match the samples, got {y.shape}")
-    return y
+    if y.shape != shape or not jnp.issubdtype(y.dtype, jnp.integer):
+        raise ValueError(
+            f"{name} must be integer class labels of shape {shape}, one for each sample, "
+            f"got {y.dtype} of shape {y.shape}"
+        )
+    return y.astype(jnp.int32) if jnp.iinfo(y.dtype).bits < 32 else y
 
 
 def same_rows(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
@@ -55,15 +59,21 @@ def same_columns(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
         )
 
 
+def number(name: str, x: float) -> float:
+    """Returns a static argument as a Python float."""
+    if isinstance(x, bool) or not isinstance(x, numbers.Real):
+        raise ValueError(
+            f"{name} must be a Python number (it is static under jit), got {type(x).__name__}"
+        )
+    return float(x)
+
+
 def order(alpha: float) -> float:
     """Returns the entropy's order as a Python float; it is static and must be positive."""
-    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real):
-        raise ValueError(
-            f"alpha must be a Python number (it is static under jit), got {type(alpha).__name__}"
-        )
+    alpha = number("alpha", alpha)
     if math.isnan(alpha) or alpha <= 0:
         raise ValueError(f"alpha must be positive (math.inf is allowed), got {alpha}")
-    return float(alpha)
+    return alpha
 
 
 def same_dtype(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:

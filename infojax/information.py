@@ -92,8 +92,8 @@ def mir(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Ratios [...]; 0 where the smaller entropy is zero up to rounding: a constant representation
-      shares no information.
+      Ratios [...]; 0 where the smaller entropy is zero up to rounding (1e-4 nats in float32): a
+      constant representation shares no information.
 
     Raises:
       ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
@@ -117,7 +117,8 @@ def hdr(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Ratios [...] in [0, 1]; 0 where both entropies are zero up to rounding.
+      Ratios [...] in [0, 1]; 0 where both entropies are zero up to rounding (1e-4 nats in
+      float32).
 
     Raises:
       ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
@@ -226,7 +227,8 @@ def sample_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.
 
     The head has few distinct rows, so V needs no n×n matrix: H(G(V)) comes from C rows weighted
     by class counts, and the joint entropy from a matrix of size `min(n, d r)`, `r = min(C, d)`,
-    built from the features' second moments by class.
+    built from the features' second moments by class. Where that is `d C < n`, second derivatives by
+    w need head rows of full rank; first ones do not.
 
     Args:
       z: features, floating [n, d].
@@ -283,7 +285,8 @@ def class_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.0
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      An `Interplay` of scalars. Classes without samples are left out of both M and W.
+      An `Interplay` of scalars. Classes without samples are left out of both M and W, but NaN or
+      inf anywhere in w still gives NaN.
 
     Raises:
       ValueError: as `sample_interplay`.
@@ -298,13 +301,14 @@ def class_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.0
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (0.5, 0.0)
     """
-    _sample_arguments(z, y, w)
+    _, y, w_hat = _sample_arguments(z, y, w)
     z, w = _checks.real_array("z", z, ndim=2), _checks.real_array("w", w, ndim=2)
+    z = z - jnp.mean(z, 0)[None]  # first, or an offset would take digits from the class means
     counts = jnp.bincount(y, length=w.shape[0]).astype(z.dtype)[:, None]
     sums = jax.ops.segment_sum(z, y, num_segments=w.shape[0])
     means = sums / jnp.maximum(counts, 1) - jnp.mean(z, 0)[None]
     result = interplay(jnp.where(counts > 0, means, 0), jnp.where(counts > 0, w, 0), alpha)
-    valid = jnp.all((y >= 0) & (y < w.shape[0]))
+    valid = jnp.all((y >= 0) & (y < w.shape[0])) & jnp.all(jnp.isfinite(w_hat))
     return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))
 
 
@@ -326,8 +330,12 @@ def _hdr(h1: jax.Array, h2: jax.Array) -> jax.Array:
 
 
 def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """The ratio, or 0 where the denominator, an entropy in nats, is zero up to rounding."""
-    is_zero = denominator <= 32 * jnp.finfo(denominator.dtype).eps
+    """The ratio, or 0 where the denominator, an entropy in nats, is zero up to rounding.
+
+    Features that all point the same way have an entropy of up to 1e-4 nats in float32, all of it
+    rounding: a ratio of two such numbers would be arbitrary.
+    """
+    is_zero = denominator <= 1024 * jnp.finfo(denominator.dtype).eps
     return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
 
 

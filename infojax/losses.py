@@ -59,7 +59,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
     in the margins themselves.
 
     Args:
-      logits: floating [..., C]; float16 and bfloat16 are widened to float32.
+      logits: floating [..., C]; float16 and bfloat16 are widened to float32. A class other than
+        the label may have -inf, for probability zero; any other infinity gives NaN.
       labels: class of each example, integer [...], in [0, C); outside, the loss is NaN.
       smoothing: ε in [0, 1]; the target is `(1 - ε) onehot(y) + ε / C`.
 
@@ -77,22 +78,21 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
     4.2484e-18
     """
     logits = _checks.real_array("logits", logits)
-    labels = jnp.asarray(labels)
-    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(
-            f"labels must be integer of shape {logits.shape[:-1]} to match logits, "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    if not 0 <= smoothing <= 1:
+    if logits.ndim == 0:
+        raise ValueError(f"logits must have shape [..., C], got {logits.shape}")
+    labels = _checks.labels("labels", labels, *logits.shape[:-1])
+    if not 0 <= _checks.number("smoothing", smoothing) <= 1:
         raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
     c = logits.shape[-1]
     is_label = jnp.expand_dims(labels, -1) == jax.lax.broadcasted_iota(
         labels.dtype, logits.shape, logits.ndim - 1
     )
-    margins = logits - jnp.sum(jnp.where(is_label, logits, 0), -1, keepdims=True)
+    own = jnp.sum(jnp.where(is_label, logits, 0), -1, keepdims=True)
+    margins = logits - own
     others = jnp.where(is_label, -jnp.inf, margins)
     top = jax.lax.stop_gradient(jnp.maximum(jnp.max(others, -1), 0))
     loss = top + jnp.log1p(jnp.expm1(-top) + jnp.sum(jnp.exp(others - top[..., None]), -1))
     if smoothing:
         loss = loss - smoothing / c * jnp.sum(jnp.where(is_label, 0, margins), -1)
-    return jnp.where((labels >= 0) & (labels < c), loss, jnp.nan)
+    valid = (labels >= 0) & (labels < c) & jnp.isfinite(own[..., 0])
+    return jnp.where(valid, loss, jnp.nan)
