@@ -1,6 +1,8 @@
 """Checkpoints: atomic, checked for damage, newest good one first. Orbax is used only here."""
 
 import hashlib
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ from flax import serialization
 
 from infojax.errors import UserError
 
+_SUMS = "sums.json"
+_UNFINISHED = "it was not finished"
+
 
 class Checkpoints:
     """Checkpoints of one run, in one directory.
 
-    Orbax writes atomically, so a kill in mid-save leaves the older checkpoint as the newest. A
-    SHA-256 of all arrays is stored beside them, because flipped bytes restore silently.
+    Orbax writes atomically, so a kill in mid-save leaves the older checkpoint as the newest. The
+    SHA-256 of every file is written beside them at the end, and checked before orbax reads any:
+    flipped bytes would restore silently, and truncated files with a page of tracebacks.
     """
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
@@ -33,14 +39,12 @@ class Checkpoints:
         """Saves a state under its step, in place of one that is there already."""
         if step in self._manager.all_steps():
             self._manager.delete(step)
-        arrays = _arrays(state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays),
-                check=ocp.args.JsonSave({"sha256": _digest(arrays)}),
-            ),
-        )
+        item = ocp.args.StandardSave(_arrays(state))
+        self._manager.save(step, args=ocp.args.Composite(state=item))
+        directory = self._directory / str(step)
+        partial = directory / f"{_SUMS}.partial"
+        partial.write_text(json.dumps(_sums(directory), indent=2) + "\n")
+        os.replace(partial, directory / _SUMS)
 
     def restore(self, template: Any) -> Any | None:
         """Returns the newest state that is whole, or None if nothing was saved yet.
@@ -53,36 +57,50 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none is whole.
         """
-        damaged: dict[int, str] = {}
+        bad: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 state = self._read(step, template)
             except Exception as error:  # whatever a damaged directory makes orbax raise
-                damaged[step] = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+                bad[step] = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                 continue
-            for bad, reason in damaged.items():
-                print(f"checkpoint of step {bad} is damaged ({reason}): set aside", file=sys.stderr)
-                (self._directory / str(bad)).rename(self._directory / f"damaged-{bad}")
-            if damaged:
+            self._set_aside(bad)
+            if bad:
                 print(f"going on from the one before, of step {step}", file=sys.stderr)
-                self._manager.reload()
             return state
-        if damaged:
+        if set(bad.values()) - {_UNFINISHED}:
+            reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
             raise UserError(
-                f"no checkpoint in {self._directory} can be read ({damaged}); "
+                f"no checkpoint in {self._directory} can be read ({reasons}); "
                 "remove that directory to start again, or use another --workdir"
             )
+        self._set_aside(bad)
         return None
 
     def _read(self, step: int, template: Any) -> Any:
+        directory = self._directory / str(step)
+        if not (directory / _SUMS).exists():
+            raise ValueError(_UNFINISHED)
+        expected, sums = json.loads((directory / _SUMS).read_text()), _sums(directory)
+        for name in sorted({*expected, *sums}):
+            if expected.get(name) != sums.get(name):
+                raise ValueError(f"{name} is not as it was saved")
         arrays = _arrays(template)
-        item = ocp.args.Composite(
-            state=ocp.args.StandardRestore(arrays), check=ocp.args.JsonRestore()
-        )
-        restored = self._manager.restore(step, args=item)
-        if _digest(restored["state"]) != restored["check"]["sha256"]:
-            raise ValueError("its checksum does not match")
-        return serialization.from_state_dict(template, restored["state"])
+        item = ocp.args.StandardRestore(arrays)
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=item))["state"]
+        jax.tree_util.tree_map_with_path(_check_same_kind, arrays, restored)
+        return serialization.from_state_dict(template, restored)
+
+    def _set_aside(self, bad: dict[int, str]) -> None:
+        for step, reason in bad.items():
+            print(f"checkpoint of step {step} is damaged ({reason}): set aside", file=sys.stderr)
+            number, target = 1, self._directory / f"damaged-{step}"
+            while target.exists():
+                number += 1
+                target = self._directory / f"damaged-{step}-{number}"
+            (self._directory / str(step)).rename(target)
+        if bad:
+            self._manager.reload()
 
     def latest_step(self) -> int | None:
         """Returns the newest step saved, or None."""
@@ -97,10 +115,19 @@ def _arrays(state: Any) -> Any:
     return jax.tree.map(np.asarray, serialization.to_state_dict(jax.device_get(state)))
 
 
-def _digest(arrays: Any) -> str:
-    digest = hashlib.sha256()
-    for path, array in jax.tree_util.tree_leaves_with_path(arrays):
-        array = np.ascontiguousarray(array)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+def _sums(directory: Path) -> dict[str, str]:
+    """SHA-256 of all files of a checkpoint, by their path in it."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not path.name.startswith(_SUMS)
+    }
+
+
+def _check_same_kind(path: Any, expected: np.ndarray, actual: np.ndarray) -> None:
+    """Orbax restores other shapes than asked for."""
+    if (expected.shape, expected.dtype) != (actual.shape, actual.dtype):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        raise ValueError(
+            f"{name} is {actual.dtype} {actual.shape}, not {expected.dtype} {expected.shape}"
+        )
