@@ -5,16 +5,23 @@ import os
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 
 
 class Recorder:
-    """Appends metrics to `metrics.jsonl` and TensorBoard events in a work directory."""
+    """Appends metrics to `metrics.jsonl` and TensorBoard events in a work directory.
+
+    Events are written at once, not from a queue: what a kill leaves of them is what it leaves of
+    the records.
+    """
 
     def __init__(self, workdir: Path) -> None:
         self._path = workdir / "metrics.jsonl"
         self._workdir = workdir
-        self._events: SummaryWriter | None = None
+        self._events: EventsWriter | None = None
+        self._step = -1
         self._started = time.monotonic()
 
     def resume(self, step: int) -> None:
@@ -24,22 +31,33 @@ class Recorder:
         partial.write_text("".join(json.dumps(r) + "\n" for r in records))
         os.replace(partial, self._path)
         self._started = time.monotonic() - (records[-1]["seconds"] if records else 0.0)
-        self._events = SummaryWriter(str(self._workdir), purge_step=step + 1)
+        self._step = step
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Records metrics at a step; the file is whole after every call."""
+        """Records metrics at a step; the files are whole after every call."""
         seconds = round(time.monotonic() - self._started, 3)
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, "seconds": seconds, **metrics}) + "\n")
-        if self._events is not None:
-            for name, value in metrics.items():
-                self._events.add_scalar(name, value, step)
-            self._events.flush()
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        if self._events is None:
+            self._events = self._begin_events()
+        self._events.write_event(
+            Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+        )
+        self._events.flush()
+
+    def _begin_events(self) -> EventsWriter:
+        """Opens a file of a name of its own, in which TensorBoard reads what was dropped."""
+        events = EventsWriter(str(self._workdir / "events"), f".{time.time_ns()}")
+        start = SessionLog(status=SessionLog.START)
+        events.write_event(Event(wall_time=time.time(), step=self._step + 1, session_log=start))
+        return events
 
     def close(self) -> None:
-        """Closes the TensorBoard writer."""
+        """Closes the file of events."""
         if self._events is not None:
             self._events.close()
+            self._events = None
 
 
 def read_records(workdir: Path) -> list[dict[str, float]]:
