@@ -25,13 +25,13 @@ def of_grokking(history: list[Record], n: int) -> dict[str, Observation]:
     fitted, grokked = (
         _first(step, accuracy > 0.99) for accuracy in (column("train/accuracy"), test)
     )
-    lowest = int(np.argmin(mir))
-    shelf = float(np.max(mir[: lowest + 1]))
-    before = test < 0.5  # the long plateau, and the start of the climb
+    top = int(np.argmax(mir))
+    shelf, lowest = float(mir[top]), float(np.min(mir[top:]))
+    before = np.cumsum(test >= 0.5) == 0  # the long plateau, and the start of the climb
     hdr_floor = float(np.min(hdr[before])) if before.any() else None
-    climbing = (step > (step[before][np.argmin(hdr[before])] if before.any() else 0)) & (
-        test < 0.99
-    )
+    climbing = (np.cumsum(test > 0.99) == 0) & (not before.all())  # and not beyond
+    if before.any():
+        climbing &= step > step[before][np.argmin(hdr[before])]
     hdr_peak = float(np.max(hdr[climbing])) if climbing.any() else None
     late = step > 1_000
     spike = float(np.max(column("train/loss_spike")[late])) if late.any() else None
@@ -53,8 +53,8 @@ def of_grokking(history: list[Record], n: int) -> dict[str, Observation]:
         ),
         "mir_fall": _observation(
             f"fall of MIR (n = {n}) from the shelf to its lowest value (0.2 or more)",
-            shelf - float(mir[lowest]),
-            shelf - float(mir[lowest]) >= 0.2,
+            shelf - lowest,
+            shelf - lowest >= 0.2,
         ),
         "hdr_floor": _observation(
             f"HDR (n = {n}) at its lowest before test accuracy reaches 0.5 (below 0.1)",
