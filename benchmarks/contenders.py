@@ -1,7 +1,8 @@
 """MIR and HDR of features against head rows, as each package computes them best.
 
 Every function takes a problem and whether the gradient is wanted (of `mir - hdr`, by z and w) and
-returns a function without arguments whose result is `(mir, hdr)` or `(mir, hdr, dz, dw)`.
+returns a function without arguments whose result is `(mir, hdr)`, `(mir, hdr, dz, dw)` or, of an
+estimate, `(mir, hdr, standard error of mir)`.
 """
 
 import math
@@ -74,6 +75,25 @@ def _infojax(problem: Problem, gradient: bool) -> Run:
         return result.mir, result.hdr
 
     return _jitted(ratios, problem, gradient)
+
+
+def _population(problem: Problem, gradient: bool) -> Run:
+    """Estimates to a relative standard error of 1e-3 where dense eigenvalues take too long."""
+    import jax
+
+    from infojax import population
+
+    def ratios(z, y, w):
+        result = population.interplay_of_features(z, y, w, rtol=1e-3)
+        if result.route != "lanczos":
+            raise UnsupportedError("as infojax")
+        return result.mir, result.hdr, result.standard_error.mir
+
+    if gradient:
+        raise UnsupportedError("no gradient")
+    arguments = jax.device_put(tuple(problem))
+    compiled = jax.jit(ratios).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def _jax(problem: Problem, gradient: bool) -> Run:
@@ -201,6 +221,7 @@ def _ratios(a: float, b: float, joint: float) -> tuple[float, float]:
 
 CONTENDERS: dict[str, Callable[[Problem, bool], Run]] = {
     "infojax": _infojax,
+    "infojax.population": _population,
     "numpy n×n": _numpy,
     "jax n×n": _jax,
     "torch n×n": _torch,

@@ -54,7 +54,7 @@ def _metrics(records: list[dict[str, Any]]) -> Any:
     for axis in axes[-1]:
         axis.set_xlabel("samples n")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(shapes), fontsize=9)
     figure.suptitle("MIR and HDR at the sample level, float32")
     return figure
 

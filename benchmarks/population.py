@@ -1,0 +1,140 @@
+"""MIR and HDR of a whole data set: `infojax.population` against the one matrix product ZᵀZ."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import problems, reference, tables
+from benchmarks.race import race
+from benchmarks.worker import Task
+
+_LIMIT = 120.0  # seconds of one run
+_RTOL = 1e-3  # relative standard error asked for where the joint entropy is estimated
+_BATCH = 10_000
+_PRODUCT = "one product ZᵀZ"
+_AT_ONCE = "statistics, all at once"
+_BATCHED = f"statistics, batches of {_BATCH:,}"
+_WHOLE = "statistics and interplay"
+
+
+def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
+    """Measures all sizes; returns records and tables."""
+    sizes = (1_000, 10_000, 50_000) if quick else (1_000, 10_000, 50_000, 100_000, 1_000_000)
+    cases = [(n, 128, 10) for n in sizes] + ([] if quick else [(50_000, 512, 100)])
+    records = []
+    for n, d, classes in cases:
+        shape = {"n": n, "d": d, "classes": classes}
+        names = (_PRODUCT, _AT_ONCE, _BATCHED, _WHOLE)
+        entrants = {name: {"name": name, **shape} for name in names}
+        for name, outcome in race("benchmarks.population:build", entrants, _LIMIT).items():
+            seconds = outcome.seconds if outcome.rounds else None
+            found = {"status": outcome.status, "seconds": seconds, "rounds": list(outcome.rounds)}
+            records.append({"contender": name, **shape, **found, **outcome.report})
+    text = render(records)
+    print(text, flush=True)
+    return records, text
+
+
+def build(name: str, n: int, d: int, classes: int) -> Task:
+    """Sets a contender up; the entry point of its process.
+
+    The head's rows are orthonormal where the joint problem is too large for a float64 reference
+    otherwise: it then splits into one of size d for each class.
+    """
+    import jax
+
+    orthogonal = d * min(classes, d) > reference.LARGEST
+    problem = problems.problem(n, d, classes, orthogonal_head=orthogonal)
+    arguments = jax.device_put(tuple(problem))
+    compiled = jax.jit(_function(name, n, d, classes)).lower(*arguments).compile()
+
+    def report(result: Any) -> dict[str, Any]:
+        return _report(result, problem, orthogonal) if name == _WHOLE else {}
+
+    return Task(lambda: jax.block_until_ready(compiled(*arguments)), report)
+
+
+def render(records: list[dict[str, Any]]) -> str:
+    """Returns a table of all sizes, and how time grows with N."""
+    product = {
+        (r["n"], r["d"]): r["seconds"]
+        for r in records
+        if r["contender"] == _PRODUCT and r["status"] == "ok"
+    }
+    rows = []
+    for r in records:
+        size = [f"{r['n']:,}", str(r["d"]), str(r["classes"]), r["contender"]]
+        if r["status"] != "ok":
+            rows.append([*size, r["status"], "", "", "", "", "", ""])
+            continue
+        base = product.get((r["n"], r["d"]))
+        ratio = f"{r['seconds'] / base:.3g}×" if base else ""
+        rows.append([*size, tables.seconds(r["seconds"]), ratio, f"{r['memory_mib']:.0f} MiB"])
+        rows[-1] += _accuracy(r)
+    header = ["N", "d", "C", "what", "time", "ratio to ZᵀZ", "peak memory"]
+    header += ["route", "standard error of MIR", "error of MIR", "error of HDR"]
+    title = "## MIR and HDR of a whole data set, float32, errors relative\n\n"
+    return title + tables.markdown(header, rows) + _growth(records)
+
+
+def _function(name: str, n: int, d: int, classes: int) -> Callable:
+    import jax
+    import jax.numpy as jnp
+
+    from infojax import population
+
+    zeros = population.Statistics.zeros(classes, d)
+    batch = math.gcd(n, _BATCH)
+
+    def batched(z, y, w):
+        pieces = z.reshape(-1, batch, d), y.reshape(-1, batch)
+        return jax.lax.scan(lambda s, piece: (s.update(*piece), None), zeros, pieces)[0]
+
+    return {
+        _PRODUCT: lambda z, y, w: jnp.matmul(z.T, z, precision="highest"),
+        _AT_ONCE: lambda z, y, w: zeros.update(z, y),
+        _BATCHED: batched,
+        _WHOLE: lambda z, y, w: population.interplay(zeros.update(z, y), w, rtol=_RTOL),
+    }[name]
+
+
+def _report(result: Any, problem: problems.Problem, orthogonal: bool) -> dict[str, Any]:
+    if orthogonal:
+        exact = reference.interplay_by_class(problem)
+    else:
+        found = reference.interplay(problem, gradient=False)
+        assert found is not None
+        exact = found
+    mir, hdr = float(result.mir), float(result.hdr)
+    return {
+        "mir": mir,
+        "hdr": hdr,
+        "route": result.route,
+        "probes": int(result.probes),
+        "standard_error_mir": float(result.standard_error.mir) / mir,
+        "error_mir": abs(mir - exact.mir) / exact.mir,
+        "error_hdr": abs(hdr - exact.hdr) / exact.hdr,
+    }
+
+
+def _accuracy(record: dict[str, Any]) -> list[str]:
+    if "mir" not in record:
+        return [""] * 4
+    probes = f", {record['probes']} probes" if record["probes"] else ""
+    errors = [record[key] for key in ("standard_error_mir", "error_mir", "error_hdr")]
+    return [record["route"] + probes, *(f"{x:.0e}" if x else "0" for x in errors)]
+
+
+def _growth(records: list[dict[str, Any]]) -> str:
+    """Exponents of time against N, between the smallest and the largest of one shape."""
+    lines = []
+    for name in (_PRODUCT, _AT_ONCE, _BATCHED, _WHOLE):
+        found = [r for r in records if (r["contender"], r["d"], r["status"]) == (name, 128, "ok")]
+        found.sort(key=lambda r: r["n"])
+        if len(found) > 1:
+            first, last = found[0], found[-1]
+            exponent = math.log(last["seconds"] / first["seconds"])
+            exponent /= math.log(last["n"] / first["n"])
+            sizes = f"N = {first['n']:,} to {last['n']:,}"
+            lines.append(f"- {name}: time grows as N^{exponent:.2f} from {sizes}.")
+    return "\n" + "\n".join(lines) + "\n"
