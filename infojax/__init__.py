@@ -1,6 +1,6 @@
 """Matrix information theory for deep learning: entropy, MIR and HDR of representations, in JAX."""
 
-from infojax import collapse, losses
+from infojax import collapse, losses, population
 from infojax.information import (
     Interplay,
     class_interplay,
@@ -28,5 +28,6 @@ __all__ = [
     "matrix_entropy",
     "mir",
     "mutual_information",
+    "population",
     "sample_interplay",
 ]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from infojax import _checks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_BLOCK = 128  # rows of one class multiplied at a time: fewer are slower, more are padded more
+_BLOCK = 512  # most rows of one class multiplied at a time: fewer are slower
 
 
 def unit_rows(z: jax.Array) -> jax.Array:
@@ -73,13 +73,14 @@ def class_blocks(y: jax.Array, num_classes: int) -> tuple[jax.Array, jax.Array]:
 
     Returns:
       `(rows, owner)`: indices of samples [m, block], with n where a block is not full, and the
-      class of each block [m], for m = n // b + C blocks of b samples.
+      class of each block [m], for m = n // b + C blocks of b samples, the empty ones last.
     """
     n = y.shape[0]
-    block = min(_BLOCK, max(16, n // num_classes))
+    # A quarter of a class: on average half a block in each class is padding.
+    block = min(_BLOCK, max(16, n // (4 * num_classes)))
     inside = (y >= 0) & (y < num_classes)
     y = jnp.where(inside, y, num_classes)
-    order = jnp.argsort(y)
+    order = sorted_order(y, num_classes)
     counts = jnp.bincount(y, length=num_classes + 1)[:num_classes]
     start = jnp.cumsum(counts) - counts
     blocks = -(-counts // block)
@@ -90,6 +91,16 @@ def class_blocks(y: jax.Array, num_classes: int) -> tuple[jax.Array, jax.Array]:
     offset = offset + jnp.arange(block, dtype=end.dtype)[None]
     rows = order[jnp.clip(start[owner][:, None] + offset, 0, n - 1)]
     return jnp.where(offset < counts[owner][:, None], rows, n), owner
+
+
+def sorted_order(y: jax.Array, largest: int) -> jax.Array:
+    """Indices that sort y, integers in [0, largest]."""
+    n = y.shape[0]
+    if (largest + 1) * n > 2**31:
+        return jnp.argsort(y)
+    # One array of integers sorts four times faster than argsort's pairs.
+    y = y.astype(jnp.int32)
+    return jnp.sort(y * n + jnp.arange(n, dtype=jnp.int32)) % n
 
 
 def class_moments(x: jax.Array, y: jax.Array, num_classes: int) -> jax.Array:

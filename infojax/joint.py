@@ -1,0 +1,143 @@
+"""Entropy of the joint matrix G(Z) ∘ G(V) where it is too large for dense eigenvalues."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from infojax import moments, quadrature
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def purity(a: jax.Array, w_hat: jax.Array) -> jax.Array:
+    """Trace of the square of the joint matrix of unit trace.
+
+    `tr K² = Σ_{cc'} G²_{cc'} ⟨A_c, A_c'⟩ / (tr K)²`, from the moments A_c [C, d, d] and the
+    normalised head w_hat [C, d].
+    """
+    c = a.shape[0]
+    g = moments.outer_product(w_hat)
+    products = moments.outer_product(a.reshape(c, -1))
+    return jnp.sum(g * g * products) / _joint_trace(a, g) ** 2
+
+
+def _joint_trace(a: jax.Array, g: jax.Array) -> jax.Array:
+    trace = jnp.sum(jnp.diag(g) * jnp.trace(a, axis1=1, axis2=2))
+    return jnp.where(trace == 0, 1, trace)
+
+
+def moment_operator(a, coordinates, square) -> quadrature.Operator:
+    """The joint matrix on the moment side, `X ↦ Σ_c A_c (X k_c) k_cᵀ` on X [d, r].
+
+    Args:
+      a: class moments A_c, float [C, d, d].
+      coordinates: k_c, float [C, r].
+      square: `purity`.
+
+    Returns:
+      Operator of size d r and unit trace.
+    """
+    c, d, _ = a.shape
+    r = coordinates.shape[1]
+    scale = 1 / _joint_trace(a, moments.outer_product(coordinates))
+
+    def apply(v):
+        b = v.shape[0]
+        x = v.reshape(b, r, d).transpose(1, 0, 2).reshape(r, b * d)
+        x = jnp.matmul(coordinates, x, precision=_HIGHEST).reshape(c, b, d)
+        # One product after another: XLA's batched one is several times slower on CPU.
+        x = jax.lax.map(lambda xa: jnp.matmul(*xa, precision=_HIGHEST), (x, a))
+        x = jnp.matmul(coordinates.T, x.reshape(c, b * d), precision=_HIGHEST)
+        return scale * x.reshape(r, b, d).transpose(1, 0, 2).reshape(b, r * d)
+
+    return quadrature.Operator(apply, d * r, a.dtype, square)
+
+
+def sample_operator(z_hat, y, w_hat) -> quadrature.Operator:
+    """The joint matrix on the sample side, `(K v)_i = ẑ_i · Σ_c G_{y_i c} Σ_{j in c} v_j ẑ_j`.
+
+    Args:
+      z_hat: normalised features, float [n, d].
+      y: labels, integer [n].
+      w_hat: normalised head rows, float [C, d].
+
+    Returns:
+      Operator of size n and unit trace, whose square is unknown.
+    """
+    n, d = z_hat.shape
+    c = w_hat.shape[0]
+    g = moments.outer_product(w_hat)
+    rows, owner = moments.class_blocks(y, c)
+    counted = jnp.sum(z_hat * z_hat, 1) * jnp.take(jnp.diag(g), y, mode="clip")
+    scale = 1 / jnp.maximum(jnp.sum(counted), 1)
+
+    def apply(v):
+        b = v.shape[0]
+
+        def gather(sums, block):
+            rows, c = block
+            of_block = v.at[:, rows].get(mode="fill", fill_value=0)
+            z_block = z_hat.at[rows].get(mode="fill", fill_value=0)
+            return sums.at[c].add(jnp.matmul(of_block, z_block, precision=_HIGHEST)), None
+
+        sums = jax.lax.scan(gather, jnp.zeros((c, b, d), v.dtype), (rows, owner))[0]
+        sums = jnp.matmul(g, sums.reshape(c, b * d), precision=_HIGHEST).reshape(c, b, d)
+
+        def spread(out, block):
+            rows, c = block
+            z_block = z_hat.at[rows].get(mode="fill", fill_value=0)
+            of_block = jnp.matmul(sums[c], z_block.T, precision=_HIGHEST)
+            return out.at[:, rows].set(of_block, mode="drop"), None
+
+        return scale * jax.lax.scan(spread, jnp.zeros_like(v), (rows, owner))[0]
+
+    return quadrature.Operator(apply, n, z_hat.dtype, None)
+
+
+def estimated_entropy(
+    operator: quadrature.Operator, alpha: float, rtol: float, entropies, key, max_probes: int
+) -> quadrature.Estimate:
+    """Estimates the entropy of an operator's spectrum.
+
+    Args:
+      operator: K.
+      alpha: order, positive; `math.inf` gives the largest eigenvalue's residual as the error.
+      rtol: error that is enough, relative to `entropies - value`, the mutual information.
+      entropies: sum of the entropies of features and head, float [].
+      key: JAX random key.
+      max_probes: see `quadrature.trace`.
+
+    Returns:
+      The entropy in nats, its standard error and the probes it took.
+    """
+    if alpha == math.inf:
+        top, error, probes = quadrature.largest_eigenvalue(operator, key)
+        return quadrature.Estimate(-jnp.log(top), error / top, probes)
+    beta = alpha - 1
+    largest = 1 if operator.square is None else jnp.sqrt(operator.square)
+    null = 8 * jnp.finfo(operator.dtype).eps * largest if alpha < 1 else 0
+
+    def function(x):
+        log_x = jnp.log(jnp.where(x == 0, 1, jnp.abs(x)))
+        if alpha == 1:
+            return -x * log_x
+        if abs(beta) < 0.5:  # of Σ x = 1 what Σ x^α lacks, without cancellation
+            value = -x * jnp.expm1(beta * log_x) / beta
+        else:
+            value = jnp.sign(x) * jnp.exp(alpha * log_x)
+        return jnp.where(jnp.abs(x) <= null, 0, value)
+
+    def entropy(trace):
+        if alpha == 1:
+            return trace
+        return -jnp.log1p(-beta * trace) / beta if abs(beta) < 0.5 else -jnp.log(trace) / beta
+
+    def slope(trace):
+        return jnp.abs(jax.grad(entropy)(trace))
+
+    def tolerance(trace):
+        return rtol * jnp.abs(entropies - entropy(trace)) / slope(trace)
+
+    trace, error, probes = quadrature.trace(function, operator, key, tolerance, max_probes)
+    return quadrature.Estimate(entropy(trace), error * slope(trace), probes)
