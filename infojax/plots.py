@@ -37,9 +37,9 @@ def load_run(workdir: Path) -> Run:
     if not path.exists():
         raise UserError(f"{workdir} is not a run: it has no config.json")
     seeds = sorted(workdir.glob("seed-*"), key=lambda p: int(p.name.removeprefix("seed-")))
-    histories = [h for h in map(read_records, seeds or [workdir]) if h]
+    histories = [h for h in map(read_records, seeds or [workdir]) if h and h[-1]["step"] > 0]
     if not histories:
-        raise UserError(f"{workdir} holds no records yet: it has no metrics.jsonl")
+        raise UserError(f"{workdir} holds no records yet: none in metrics.jsonl after step 0")
     return Run(workdir.resolve().name, json.loads(path.read_text()), histories)
 
 
@@ -62,8 +62,12 @@ def draw(workdirs: list[Path], directory: Path) -> list[Path]:
         raise UserError(
             f"runs of different experiments cannot share axes: {', '.join(experiments)}"
         )
+    if experiments[0] not in _DRAWN:
+        raise UserError(f"there are no figures for the experiment {experiments[0]!r}")
+    if len({run.name for run in runs}) < len(runs):
+        runs = [r._replace(name=str(path)) for r, path in zip(runs, workdirs, strict=True)]
+    figures = _DRAWN[experiments[0]](runs)
     directory.mkdir(parents=True, exist_ok=True)
-    figures = {"grokking": _grokking}[experiments[0]](runs)
     paths = []
     for name, figure in figures.items():
         paths.append(directory / f"{name}.png")
@@ -73,7 +77,10 @@ def draw(workdirs: list[Path], directory: Path) -> list[Path]:
 
 
 def _grokking(runs: list[Run]) -> dict[str, plt.Figure]:
-    sizes = sorted(runs[0].config["metric_batch_sizes"], reverse=True)
+    common = set.intersection(*(set(run.config["metric_batch_sizes"]) for run in runs))
+    if not common:
+        raise UserError("the runs have none of their metric_batch_sizes in common")
+    sizes = sorted(common, reverse=True)
     p = runs[0].config["modulus"]
     title = f"Grokking: {runs[0].config['operation']} mod {p}, {_seeds(runs)}"
 
@@ -102,7 +109,7 @@ def _grokking(runs: list[Run]) -> dict[str, plt.Figure]:
     ]
     for axis, (series, label, is_log) in zip(grid.flat, panels, strict=True):
         _panel(axis, runs, series, label)
-        if is_log:
+        if is_log and any(np.any(line.get_ydata() > 0) for line in axis.lines):
             axis.set_yscale("log")
     for axis in grid[1]:
         axis.set_xlabel("epoch")
@@ -149,3 +156,6 @@ def _table(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
 def _seeds(runs: list[Run]) -> str:
     count = max(len(run.histories) for run in runs)
     return "1 seed" if count == 1 else f"mean and range of {count} seeds"
+
+
+_DRAWN = {"grokking": _grokking}

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for path in plots.draw(arguments.runs, arguments.out or default):
             print(path)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"launch.figures: {error}", file=sys.stderr)
         return 2
     return 0
