@@ -17,6 +17,7 @@ from infojax.errors import UserError
 from infojax.interrupts import Interrupted
 from launch import workdir as workdirs
 
+_CONFIG = ("--config", "-config")
 _DEFAULT_CONFIG = "configs/grokking.py"
 _USAGE = (
     "python -m launch --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.FIELD=VALUE]"
@@ -69,12 +70,14 @@ def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
 
 
 def _complete(arguments: list[str]) -> list[str]:
-    """Adds the default variant to a --config, `=` or not, that names none."""
-    completed = []
+    """Puts --config first, as ml_collections wants it, with the default variant if it has none."""
+    config, others = [], []
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        given = argument.startswith(("--config=", "-config=")) or before in ("--config", "-config")
-        completed.append(_with_variant(argument) if given else argument)
-    return completed
+        if before in _CONFIG or argument.partition("=")[0] in _CONFIG:
+            config.append(_with_variant(argument))
+        else:
+            others.append(argument)
+    return config + others
 
 
 def _with_variant(path: str) -> str:
