@@ -1,9 +1,8 @@
 import json
 import struct
 
-import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from events import expected_scalars, scalars
 
 from infojax.recorder import Recorder, read_records
 
@@ -29,39 +28,6 @@ def _write(recorder, *steps, sign=1):
         recorder.write(step, {"test/mir_64": sign * step / 7, "train/loss": sign * 2.0**-step})
 
 
-def _events(workdir):
-    """All events, parsed from the length-prefixed records of the files in order of their names."""
-    events = []
-    for path in sorted(workdir.glob("events.out.tfevents.*")):
-        content, i = path.read_bytes(), 0
-        while i < len(content):
-            (length,) = struct.unpack("<Q", content[i : i + 8])
-            events.append(Event.FromString(content[i + 12 : i + 12 + length]))
-            i += 16 + length
-    return events
-
-
-def _scalars(workdir):
-    """What TensorBoard shows: a restart drops the scalars of its step and later ones."""
-    shown = {}
-    for event in _events(workdir):
-        if event.HasField("session_log"):
-            shown = {key: value for key, value in shown.items() if key[0] < event.step}
-        for value in event.summary.value:
-            assert (event.step, value.tag) not in shown
-            shown[event.step, value.tag] = value.simple_value
-    return shown
-
-
-def _expected_scalars(workdir):
-    return {
-        (record["step"], name): np.float32(value)
-        for record in read_records(workdir)
-        for name, value in record.items()
-        if name not in ("step", "seconds")
-    }
-
-
 def test_records(recorder, tmp_path):
     _write(recorder(), 0, 1, 5)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -80,7 +46,7 @@ def test_records_are_whole_after_every_write(recorder, tmp_path):
     for step in range(3):
         _write(writer, step)
         assert [r["step"] for r in read_records(tmp_path)] == list(range(step + 1))
-        assert len(_scalars(tmp_path)) == 2 * (step + 1)
+        assert len(scalars(tmp_path)) == 2 * (step + 1)
 
 
 def test_resume_keeps_earlier_records_and_drops_later_ones(recorder, tmp_path):
@@ -137,8 +103,8 @@ def test_seconds_go_on(recorder, tmp_path, monkeypatch):
 
 def test_events_are_the_records(recorder, tmp_path):
     _write(recorder(), 0, 1, 5)
-    assert len(_scalars(tmp_path)) == 6
-    assert _scalars(tmp_path) == _expected_scalars(tmp_path)
+    assert len(scalars(tmp_path)) == 6
+    assert scalars(tmp_path) == expected_scalars(tmp_path)
 
 
 def test_events_after_resumptions_are_the_records(recorder, tmp_path):
@@ -146,8 +112,8 @@ def test_events_after_resumptions_are_the_records(recorder, tmp_path):
     _write(recorder(), 0, 10, 20)
     _write(recorder(10), 20, 30, sign=-1)
     _write(recorder(20), 30, 40, sign=3)
-    assert {step for step, _ in _scalars(tmp_path)} == {0, 10, 20, 30, 40}
-    assert _scalars(tmp_path) == _expected_scalars(tmp_path)
+    assert {step for step, _ in scalars(tmp_path)} == {0, 10, 20, 30, 40}
+    assert scalars(tmp_path) == expected_scalars(tmp_path)
 
 
 def test_checksums_of_events(recorder, tmp_path):

@@ -1,0 +1,294 @@
+"""`python -m launch` as a user runs it: interrupted, resumed, of two seeds, and its figures."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import events
+import pytest
+
+from infojax.recorder import read_records
+
+ROOT = Path(__file__).parents[1]
+LONGER = (
+    "--config.num_steps=1500",
+    "--config.eval_every=50",
+    "--config.checkpoint_every=50",
+)
+NAMES = {
+    *(f"{split}/{x}" for split in ("train", "test") for x in ("accuracy", "loss")),
+    *(f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")),
+    *(f"test/{x}_{n}" for x in ("mir", "hdr") for n in (16, 64)),
+    *(f"test/entropy_{x}_{n}" for x in ("features", "head") for n in (16, 64)),
+    "train/loss_spike",
+    "weights/squared_norm",
+}
+
+
+class Launcher:
+    """Starts `python -m launch` on the smoke variant, with one cache of compilations for all."""
+
+    def __init__(self, directory):
+        self.cache = directory / "cache"
+        self.environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+        self.environment |= {"XDG_CACHE_HOME": str(self.cache), "PYTHONPATH": str(ROOT)}
+
+    def start(self, workdir, *arguments, module="launch"):
+        command = [sys.executable, "-m", module, *arguments]
+        if module == "launch":
+            command += ["--config=configs/grokking.py:smoke", f"--workdir={workdir}"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command,
+            cwd=ROOT if module == "launch" else workdir,
+            env=self.environment,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+
+    def run(self, workdir, *arguments, module="launch"):
+        """Returns exit code, stdout and stderr."""
+        process = self.start(workdir, *arguments, module=module)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def stop(self, workdir, *arguments, signum, after):
+        """Runs until a record of the step `after` is there, then sends the signal."""
+        process = self.start(workdir, *arguments)
+        while _last_step(workdir) < after and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+
+def _last_step(workdir):
+    records = read_records(workdir)
+    return records[-1]["step"] if records else -1
+
+
+def _timeless(workdir):
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in read_records(workdir)]
+
+
+def _done(workdir):
+    return f"done: {workdir / 'summary.json'} and {workdir / 'figures'}\n"
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory):
+    return Launcher(tmp_path_factory.mktemp("launcher"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(launcher, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted") / "runs" / "smoke"
+    result = launcher.run(workdir, *LONGER)
+    assert result == (0, _done(workdir), "")
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def interrupted(launcher, tmp_path_factory):
+    """One run that is stopped four times: work directory, results and steps of the stops."""
+    workdir = tmp_path_factory.mktemp("interrupted")
+    stops = []
+    for signum, after in (
+        (signal.SIGINT, 100),
+        (signal.SIGTERM, 250),
+        (signal.SIGKILL, 400),
+        (signal.SIGKILL, 700),
+    ):
+        result = launcher.stop(workdir, *LONGER, signum=signum, after=after)
+        stops.append((*result, _last_step(workdir)))
+    _truncate_newest_checkpoint(workdir)
+    stops.append((*launcher.run(workdir, *LONGER), _last_step(workdir)))
+    return workdir, stops
+
+
+def _truncate_newest_checkpoint(workdir):
+    whole = [int(p.parent.name) for p in workdir.glob("checkpoints/[0-9]*/sums.json")]
+    for path in (workdir / "checkpoints" / str(max(whole))).rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_run_directory(uninterrupted):
+    names = {p.name for p in uninterrupted.iterdir()}
+    (tfevents,) = (name for name in names if name.startswith("events.out.tfevents."))
+    assert names == {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        tfevents,
+        "checkpoints",
+        "figures",
+        "summary.json",
+    }
+    assert {p.name for p in (uninterrupted / "checkpoints").iterdir()} == {"1450", "1500"}
+    for name in ("grokking.png", "grokking_details.png"):
+        assert (uninterrupted / "figures" / name).stat().st_size > 20_000
+
+
+def test_what_ran(uninterrupted):
+    config = json.loads((uninterrupted / "config.json").read_text())
+    assert config["experiment"] == "grokking"
+    assert (config["modulus"], config["num_steps"], config["seed"]) == (13, 1500, 0)
+    assert config["metric_batch_sizes"] == [16, 64]
+    environment = json.loads((uninterrupted / "environment.json").read_text())
+    assert len(environment["devices"]) == 2  # as XLA_FLAGS says
+    assert environment["processes"] == 1
+    assert {"jax", "flax", "optax", "numpy"} <= set(environment["versions"])
+    assert environment["python"].startswith(f"3.{sys.version_info.minor}.")
+
+
+def test_records(uninterrupted):
+    records = read_records(uninterrupted)
+    assert [r["step"] for r in records][:12] == list(range(12))
+    assert records[-1]["step"] == 1500
+    for record in records:
+        assert set(record) == {"step", "seconds"} | NAMES
+    for name in NAMES - {"test/accuracy", "train/accuracy"}:
+        assert len({r[name] for r in records}) > len(records) // 2, name
+    for name in ("accuracy", "loss"):
+        assert records[-1][f"train/{name}"] != records[-1][f"test/{name}"]
+    assert records[0]["train/accuracy"] < 0.3
+    assert records[-1]["train/accuracy"] > 0.9
+    assert records[-1]["train/loss"] < 0.2 * records[0]["train/loss"]
+
+
+def test_events(uninterrupted):
+    assert events.scalars(uninterrupted) == events.expected_scalars(uninterrupted)
+
+
+def test_summary(uninterrupted):
+    summary = json.loads((uninterrupted / "summary.json").read_text())
+    last = read_records(uninterrupted)[-1]
+    assert summary["steps"] == 1500
+    assert summary["seconds"] == [last["seconds"]]
+    assert set(summary["final"]) == NAMES
+    for name, spread in summary["final"].items():
+        assert spread == {"mean": last[name], "std": None}
+    observed = summary["observations"]
+    assert {"train_accuracy", "test_accuracy", "mir_fall", "hdr_peak"} <= set(observed)
+    assert observed["hdr_end"]["measured"] == [last["test/hdr_64"]]
+    for observation in observed.values():
+        assert isinstance(observation["holds"][0], bool)
+        assert observation["text"]
+
+
+def test_compilations_are_cached(launcher, uninterrupted):
+    assert len(list((launcher.cache / "infojax" / "xla").iterdir())) > 5
+
+
+def test_run_again_when_done(launcher, uninterrupted):
+    before = {
+        p: p.read_bytes() for p in uninterrupted.rglob("*") if p.is_file() and p.suffix != ".png"
+    }
+    assert launcher.run(uninterrupted, *LONGER) == (0, _done(uninterrupted), "")
+    assert before == {p: p.read_bytes() for p in before}
+    files = {p for p in uninterrupted.rglob("*") if p.is_file() and p.suffix != ".png"}
+    assert files == set(before)
+
+
+@pytest.mark.parametrize(("index", "signum", "code"), [(0, "SIGINT", 130), (1, "SIGTERM", 143)])
+def test_signals(interrupted, index, signum, code):
+    returned, out, err, last = interrupted[1][index]
+    assert (returned, out) == (code, "")
+    (step,) = re.fullmatch(
+        rf"launch: stopped at step (\d+) by {signum}; the same command goes on from there\n", err
+    ).groups()
+    assert last <= int(step) < 1500
+
+
+def test_killed_in_mid_run(interrupted):
+    for returned, out, err, last in interrupted[1][2:4]:
+        assert (returned, out, err) == (-9, "", "")
+        assert last < 1500
+
+
+def test_truncated_checkpoint(interrupted):
+    workdir, stops = interrupted
+    returned, out, err, last = stops[4]
+    assert (returned, out, last) == (0, _done(workdir), 1500)
+    damaged, going_on = err.splitlines()
+    assert re.match(r"checkpoint of step \d+ is damaged \(.+\): set aside", damaged)
+    assert re.match(r"going on from the one before, of step \d+", going_on)
+    assert len(list((workdir / "checkpoints").glob("damaged-*"))) == 1
+
+
+def test_interruptions_leave_no_trace_in_the_numbers(interrupted, uninterrupted):
+    workdir = interrupted[0]
+    assert _timeless(workdir) == _timeless(uninterrupted)
+    assert events.scalars(workdir) == events.expected_scalars(uninterrupted)
+    of_both = [json.loads((d / "summary.json").read_text()) for d in (workdir, uninterrupted)]
+    for summary in of_both:
+        del summary["seconds"]
+    assert of_both[0] == of_both[1]
+    seconds = [r["seconds"] for r in read_records(workdir)]
+    assert seconds == sorted(seconds)
+
+
+@pytest.fixture(scope="module")
+def two_seeds(launcher, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two_seeds")
+    assert launcher.run(workdir, "--config.num_seeds=2") == (0, _done(workdir), "")
+    return workdir
+
+
+def test_two_seeds(two_seeds, uninterrupted):
+    names = {p.name for p in two_seeds.iterdir()}
+    assert names == {
+        "config.json",
+        "environment.json",
+        "figures",
+        "seed-0",
+        "seed-1",
+        "summary.json",
+    }
+    first, second = (_timeless(two_seeds / f"seed-{i}") for i in (0, 1))
+    assert [r["step"] for r in first] == [r["step"] for r in second]
+    assert first[:-1] == _timeless(uninterrupted)[: len(first) - 1]  # the same seed
+    assert all(
+        one["test/loss"] != other["test/loss"] for one, other in zip(first, second, strict=True)
+    )
+    summary = json.loads((two_seeds / "summary.json").read_text())
+    assert len(summary["seconds"]) == 2
+    for name in NAMES:
+        x, y = first[-1][name], second[-1][name]
+        assert summary["final"][name]["mean"] == pytest.approx((x + y) / 2)
+        assert summary["final"][name]["std"] == pytest.approx(abs(x - y) / 2**0.5, abs=1e-9)
+    for observation in summary["observations"].values():
+        assert len(observation["measured"]) == len(observation["holds"]) == 2
+
+
+def test_figures_of_one_run(launcher, two_seeds, tmp_path):
+    """Drawn again where they belong."""
+    figures = sorted((two_seeds / "figures").iterdir())
+    for path in figures:
+        path.unlink()
+    code, out, err = launcher.run(tmp_path, str(two_seeds), module="launch.figures")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [str(path) for path in figures]
+    assert all(path.stat().st_size > 20_000 for path in figures)
+
+
+def test_figures_of_several_runs(launcher, uninterrupted, two_seeds, tmp_path):
+    runs = [str(uninterrupted), str(two_seeds)]
+    code, out, err = launcher.run(tmp_path, *runs, module="launch.figures")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["figures/grokking.png", "figures/grokking_details.png"]
+    assert (tmp_path / "figures" / "grokking.png").stat().st_size > 20_000
+
+
+def test_figures_of_no_run(launcher, two_seeds, tmp_path):
+    missing = [str(two_seeds), str(tmp_path / "missing")]
+    code, out, err = launcher.run(tmp_path, *missing, module="launch.figures")
+    assert (code, out) == (2, "")
+    assert err == f"launch.figures: {tmp_path / 'missing'} is not a run: it has no config.json\n"
+    assert not any(tmp_path.iterdir())
