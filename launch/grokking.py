@@ -162,10 +162,6 @@ def _check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run; the data check their own."""
     if config.loss not in _LOSSES:
         raise UserError(f"loss = {config.loss!r} is unknown; use margin or ordinary")
-    if config.d_model % config.num_heads:
-        raise UserError(
-            f"d_model = {config.d_model} must be a multiple of num_heads = {config.num_heads}"
-        )
     positive = (
         "num_seeds",
         "num_steps",
@@ -180,6 +176,10 @@ def _check(config: ConfigDict) -> None:
     for name in positive:
         if config[name] < 1:
             raise UserError(f"{name} must be at least 1, got {config[name]}")
+    if config.d_model % config.num_heads:
+        raise UserError(
+            f"d_model = {config.d_model} must be a multiple of num_heads = {config.num_heads}"
+        )
     sizes = config.metric_batch_sizes
     if not sizes or not all(isinstance(n, int) and n >= 2 for n in sizes):
         raise UserError("metric_batch_sizes must hold sizes of at least 2, for example (64, 256)")
