@@ -1,10 +1,16 @@
-"""Neural collapse: the simplex equiangular tight frame, and the values reached there."""
+"""Neural collapse: the simplex ETF, the values reached there, and how far away one is."""
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from infojax import _checks, moments
+from infojax.statistics import Statistics
+
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def simplex_etf(c: int, d: int | None = None) -> jax.Array:
@@ -66,3 +72,171 @@ def mir_at_collapse(c: int) -> float:
         return 0.0
     joint = (c - 2) * math.log(c - 2) / ((c - 1) * math.log(c - 1))
     return 1 / (c - 1) + joint
+
+
+class NeuralCollapse(NamedTuple):
+    """How far features and head are from neural collapse; all fields are float [] and 0 there.
+
+    With μ_c the class means, μ their global mean, Σ_W and Σ_B the covariances within and between
+    classes, w_c the rows of the head, M and W the rows μ_c - μ and w_c:
+
+    Attributes:
+      nc1: variability within classes, `tr(Σ_W Σ_B⁺) / C`.
+      nc1_quotient: the same without an inverse, `tr Σ_W / tr Σ_B`.
+      nc2_norms_means: standard deviation of |μ_c - μ| over c, over their mean.
+      nc2_norms_head: the same of |w_c|.
+      nc2_angles_means: mean over pairs of |cos(μ_c - μ, μ_c' - μ) + 1/(C - 1)|.
+      nc2_angles_head: the same of the rows of the head.
+      nc3: self-duality, `‖W/‖W‖ - M/‖M‖‖²` in Frobenius norms, in [0, 4].
+      nc4: share of classes whose mean the head gives to another class: as much of NC4 as the
+        statistics tell. `nearest_class_mean_agreement` has it sample by sample.
+    """
+
+    nc1: jax.Array
+    nc1_quotient: jax.Array
+    nc2_norms_means: jax.Array
+    nc2_norms_head: jax.Array
+    nc2_angles_means: jax.Array
+    nc2_angles_head: jax.Array
+    nc3: jax.Array
+    nc4: jax.Array
+
+
+def neural_collapse(
+    statistics: Statistics, w: jax.Array, b: jax.Array | None = None
+) -> NeuralCollapse:
+    """Measures NC1 to NC4 of a data set.
+
+    Args:
+      statistics: of the data set, with C classes and d features.
+      w: head, one row a class, floating [C, d].
+      b: biases of the head, floating [C], or None.
+
+    Returns:
+      A `NeuralCollapse`. Classes without samples are left out. Quotients with a zero denominator
+      are 0 if the numerator is 0 too, else inf. NaN if a feature or w is.
+
+    Raises:
+      ValueError: w does not fit the statistics in shape or dtype.
+
+    References:
+      Papyan, Han & Donoho 2020, figures 2 to 6; Zhu et al. 2021, section 4 (NC1's `/ C`).
+
+    >>> from infojax.statistics import Statistics
+    >>> etf = simplex_etf(4, 8)
+    >>> measured = neural_collapse(Statistics.zeros(4, 8).update(3 * etf, jnp.arange(4)), etf)
+    >>> [round(float(x), 5) for x in measured]
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    w = _head(statistics, w)
+    present = statistics.counts > 0
+    number = jnp.maximum(jnp.sum(present), 1).astype(w.dtype)
+    total = jnp.maximum(jnp.sum(statistics.counts), 1).astype(w.dtype)
+    means = jnp.where(present[:, None], statistics.means - statistics.mean[None], 0)
+    head = jnp.where(present[:, None], w, 0)
+    within = statistics.scatter / total
+    between = jnp.matmul(means.T, means, precision=_HIGHEST) / number
+    inverse = jnp.linalg.pinv(between, hermitian=True)
+    return NeuralCollapse(
+        nc1=jnp.sum(within * inverse) / number,
+        nc1_quotient=_quotient(jnp.trace(within), jnp.trace(between)),
+        nc2_norms_means=_variation_of_norms(means, present),
+        nc2_norms_head=_variation_of_norms(head, present),
+        nc2_angles_means=_deviation_of_angles(means, present),
+        nc2_angles_head=_deviation_of_angles(head, present),
+        nc3=jnp.sum((_unit_matrix(head) - _unit_matrix(means)) ** 2),
+        nc4=_misplaced_means(statistics.means, present, w, b),
+    )
+
+
+def nearest_class_mean_agreement(
+    z: jax.Array, statistics: Statistics, w: jax.Array, b: jax.Array | None = None
+) -> jax.Array:
+    """NC4: the share of samples that the head gives to the class whose mean is nearest.
+
+    It needs the samples themselves, not only their statistics; those of a whole data set are the
+    mean over batches.
+
+    Args:
+      z: features, floating [n, d].
+      statistics: of the data set whose class means are meant, usually the training set.
+      w: head, one row a class, floating [C, d].
+      b: biases of the head, floating [C], or None.
+
+    Returns:
+      Share [] in [0, 1]. Classes without samples are nobody's nearest.
+
+    Raises:
+      ValueError: the shapes or dtypes do not fit.
+
+    References:
+      Papyan, Han & Donoho 2020, figure 7 (which shows the disagreement).
+
+    >>> from infojax.statistics import Statistics
+    >>> etf = simplex_etf(4, 8)
+    >>> statistics = Statistics.zeros(4, 8).update(3 * etf, jnp.arange(4))
+    >>> float(nearest_class_mean_agreement(etf, statistics, etf))
+    1.0
+    """
+    z, w, means = _checks.real_array("z", z, ndim=2), _head(statistics, w), statistics.means
+    _checks.same_columns("z", z, "w", w)
+    _checks.same_dtype("z", z, "w", w)
+    logits = _logits(z, w, b)
+    # |z - μ|² up to |z|²
+    distances = jnp.sum(means**2, 1)[None] - 2 * jnp.matmul(z, means.T, precision=_HIGHEST)
+    distances = jnp.where((statistics.counts > 0)[None], distances, jnp.inf)
+    agree = jnp.argmax(logits, 1) == jnp.argmin(distances, 1)
+    share = jnp.mean(agree.astype(z.dtype))
+    return jnp.where(jnp.all(jnp.isfinite(logits)), share, jnp.nan)
+
+
+def _head(statistics: Statistics, w: jax.Array) -> jax.Array:
+    w = _checks.real_array("w", w, ndim=2)
+    shape = statistics.means.shape
+    if w.shape != shape:
+        raise ValueError(f"w must have shape {shape}, as the statistics, got {w.shape}")
+    _checks.same_dtype("statistics", statistics.means, "w", w)
+    return w
+
+
+def _logits(z: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
+    logits = jnp.matmul(z, w.T, precision=_HIGHEST)
+    if b is None:
+        return logits
+    b = _checks.real_array("b", b, ndim=1)
+    if b.shape != w.shape[:1]:
+        raise ValueError(f"b must have shape {w.shape[:1]}, one number a class, got {b.shape}")
+    return logits + b[None]
+
+
+def _misplaced_means(means, present, w, b) -> jax.Array:
+    logits = _logits(means, w, b)
+    wrong = (jnp.argmax(logits, 1) != jnp.arange(len(w))) & present
+    share = jnp.sum(wrong) / jnp.maximum(jnp.sum(present), 1)
+    return jnp.where(jnp.all(jnp.isfinite(logits)), share.astype(w.dtype), jnp.nan)
+
+
+def _quotient(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    return jnp.where(numerator == 0, 0, numerator / denominator)
+
+
+def _variation_of_norms(rows: jax.Array, present: jax.Array) -> jax.Array:
+    norms = jnp.linalg.norm(rows, axis=1)
+    number = jnp.maximum(jnp.sum(present), 1).astype(rows.dtype)
+    mean = jnp.sum(norms) / number
+    variance = jnp.sum(jnp.where(present, (norms - mean) ** 2, 0)) / number
+    return _quotient(jnp.sqrt(variance), mean)
+
+
+def _deviation_of_angles(rows: jax.Array, present: jax.Array) -> jax.Array:
+    cosines = moments.gram(rows)
+    number = jnp.sum(present).astype(rows.dtype)
+    pair = present[:, None] & present[None] & ~jnp.eye(len(rows), dtype=bool)
+    expected = -1 / jnp.maximum(number - 1, 1)
+    deviations = jnp.sum(jnp.where(pair, jnp.abs(cosines - expected), 0))
+    return deviations / jnp.maximum(number * (number - 1), 1)
+
+
+def _unit_matrix(x: jax.Array) -> jax.Array:
+    norm = jnp.linalg.norm(x)
+    return x / jnp.where(norm == 0, 1, norm)
