@@ -36,6 +36,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.weight_decay = 1.0
 
     config.metric_batch_sizes = (64, 256)  # test batches for MIR and HDR, fixed during the run
+    config.population_splits = ()  # splits whose MIR and HDR are those of all examples: slow
     config.eval_every = 100  # at most; denser before 1,000
     config.checkpoint_every = 500
     config.steps_per_call = 50
@@ -43,6 +44,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if variant == "paper":
         config.num_seeds = 5
     elif variant == "smoke":
+        config.population_splits = ("train", "test")
         config.modulus = 13
         config.d_model, config.num_heads, config.d_mlp = 16, 2, 32
         config.num_steps = 60

@@ -105,7 +105,7 @@ def _grokking(runs: list[Run]) -> dict[str, plt.Figure]:
             False,
         ),
         ({"": "weights/squared_norm"}, "sum of squared weights", False),
-        ({"": "train/loss_spike"}, "loss spike", True),
+        ({"test": "test/nc1", "train": "train/nc1"}, "NC1", True),
     ]
     for axis, (series, label, is_log) in zip(grid.flat, panels, strict=True):
         _panel(axis, runs, series, label)

@@ -11,12 +11,13 @@ import optax
 from ml_collections import ConfigDict
 
 import infojax
-from infojax import losses, plots, train
+from infojax import collapse, losses, plots, population, train
 from infojax.checkpoint import Checkpoints
 from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
 from infojax.recorder import Recorder, read_records
+from infojax.statistics import Statistics
 from launch import observations
 from launch.workdir import write_json
 
@@ -24,6 +25,7 @@ _LOSSES = {
     "margin": losses.cross_entropy,
     "ordinary": optax.softmax_cross_entropy_with_integer_labels,
 }
+_POPULATION_RTOL = 1e-3  # relative standard error of MIR, where it is estimated
 
 
 class Program(NamedTuple):
@@ -77,7 +79,9 @@ def build(config: ConfigDict) -> Program:
         model,
         optimizer,
         train.make_train_step(loss_fn, optimizer),
-        jax.jit(functools.partial(measure, model, config.metric_batch_sizes)),
+        jax.jit(
+            functools.partial(measure, model, config.metric_batch_sizes, config.population_splits)
+        ),
     )
 
 
@@ -124,6 +128,7 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
 def measure(
     model: PairTransformer,
     batch_sizes: tuple[int, ...],
+    population_splits: tuple[str, ...],
     params: Any,
     training: modular.Examples,
     test: modular.Examples,
@@ -131,20 +136,29 @@ def measure(
     """Returns every recorded metric of some parameters.
 
     MIR, HDR and entropies at the sample level are those of the first n test examples, n in
-    batch_sizes; those at the class level use all examples of the split.
+    batch_sizes; those at the class level, and of the population, use all examples of the split.
     """
     head = params["unembed"][:-1]  # "=" is never a result
     metrics: dict[str, jax.Array] = {}
     for split, examples in (("train", training), ("test", test)):
         features, logits = model.apply({"params": params}, examples.operands)
         hits = jnp.argmax(logits, -1) == examples.results
-        by_class = infojax.class_interplay(features, examples.results, head)
+        statistics = Statistics.zeros(*head.shape).update(features, examples.results)
+        by_class = population.class_interplay(statistics, head)
         metrics |= {
             f"{split}/accuracy": jnp.mean(hits.astype(jnp.float32)),
             f"{split}/loss": jnp.mean(losses.cross_entropy(logits, examples.results)),
             f"{split}/class_mir": by_class.mir,
             f"{split}/class_hdr": by_class.hdr,
+            f"{split}/nc1": collapse.neural_collapse(statistics, head).nc1,
         }
+        if split in population_splits:
+            whole = population.interplay(statistics, head, rtol=_POPULATION_RTOL)
+            metrics |= {
+                f"{split}/population_mir": whole.mir,
+                f"{split}/population_hdr": whole.hdr,
+                f"{split}/population_mir_error": whole.standard_error.mir,
+            }
     for n in batch_sizes:
         sample = infojax.sample_interplay(features[:n], test.results[:n], head)
         metrics |= {
@@ -179,6 +193,10 @@ def _check(config: ConfigDict) -> None:
     if config.d_model % config.num_heads:
         raise UserError(
             f"d_model = {config.d_model} must be a multiple of num_heads = {config.num_heads}"
+        )
+    if not set(config.population_splits) <= {"train", "test"}:
+        raise UserError(
+            f"population_splits = {config.population_splits} may hold 'train' and 'test' only"
         )
     sizes = config.metric_batch_sizes
     if not sizes or not all(isinstance(n, int) and n >= 2 for n in sizes):
