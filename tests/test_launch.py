@@ -15,14 +15,16 @@ import pytest
 from infojax.recorder import read_records
 
 ROOT = Path(__file__).parents[1]
-LONGER = (
-    "--config.num_steps=1500",
-    "--config.eval_every=50",
-    "--config.checkpoint_every=50",
-)
+LONGER = ["--config.num_steps=1500", "--config.eval_every=50", "--config.checkpoint_every=50"]
 NAMES = {
     *(f"{split}/{x}" for split in ("train", "test") for x in ("accuracy", "loss")),
     *(f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")),
+    *(f"{split}/nc1" for split in ("train", "test")),
+    *(
+        f"{split}/population_{x}"
+        for split in ("train", "test")
+        for x in ("mir", "hdr", "mir_error")
+    ),
     *(f"test/{x}_{n}" for x in ("mir", "hdr") for n in (16, 64)),
     *(f"test/entropy_{x}_{n}" for x in ("features", "head") for n in (16, 64)),
     "train/loss_spike",
@@ -58,10 +60,10 @@ class Launcher:
         out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
-    def stop(self, workdir, *arguments, signum, after):
+    def stop(self, workdir, *arguments, signum, after, records="."):
         """Runs until a record of the step `after` is there, then sends the signal."""
         process = self.start(workdir, *arguments)
-        while _last_step(workdir) < after and process.poll() is None:
+        while _last_step(workdir / records) < after and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signum)
         out, err = process.communicate(timeout=60)
@@ -96,7 +98,7 @@ def uninterrupted(launcher, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(launcher, tmp_path_factory):
-    """One run that is stopped four times: work directory, results and steps of the stops."""
+    """One run that is stopped four times: its directory, and how each start ended."""
     workdir = tmp_path_factory.mktemp("interrupted")
     stops = []
     for signum, after in (
@@ -187,13 +189,17 @@ def test_compilations_are_cached(launcher, uninterrupted):
 
 
 def test_run_again_when_done(launcher, uninterrupted):
-    before = {
-        p: p.read_bytes() for p in uninterrupted.rglob("*") if p.is_file() and p.suffix != ".png"
-    }
+    """Nothing is trained or recorded again; figures and environment.json are written anew."""
+
+    def files():
+        everything = (p for p in uninterrupted.rglob("*") if p.is_file())
+        return {p: p.read_bytes() for p in everything if p.parent.name != "figures"}
+
+    before = files()
     assert launcher.run(uninterrupted, *LONGER) == (0, _done(uninterrupted), "")
-    assert before == {p: p.read_bytes() for p in before}
-    files = {p for p in uninterrupted.rglob("*") if p.is_file() and p.suffix != ".png"}
-    assert files == set(before)
+    after = files()
+    assert after.keys() == before.keys()
+    assert [p.name for p in after if after[p] != before[p]] in ([], ["environment.json"])
 
 
 @pytest.mark.parametrize(("index", "signum", "code"), [(0, "SIGINT", 130), (1, "SIGTERM", 143)])
@@ -236,8 +242,13 @@ def test_interruptions_leave_no_trace_in_the_numbers(interrupted, uninterrupted)
 
 @pytest.fixture(scope="module")
 def two_seeds(launcher, tmp_path_factory):
+    """Stopped during the second seed, and gone on with."""
     workdir = tmp_path_factory.mktemp("two_seeds")
-    assert launcher.run(workdir, "--config.num_seeds=2") == (0, _done(workdir), "")
+    arguments = [*LONGER, "--config.num_seeds=2"]
+    stopped = launcher.stop(workdir, *arguments, signum=signal.SIGTERM, after=200, records="seed-1")
+    assert stopped[0] == 143, stopped
+    assert not (workdir / "summary.json").exists()
+    assert launcher.run(workdir, *arguments) == (0, _done(workdir), "")
     return workdir
 
 
@@ -253,7 +264,7 @@ def test_two_seeds(two_seeds, uninterrupted):
     }
     first, second = (_timeless(two_seeds / f"seed-{i}") for i in (0, 1))
     assert [r["step"] for r in first] == [r["step"] for r in second]
-    assert first[:-1] == _timeless(uninterrupted)[: len(first) - 1]  # the same seed
+    assert first == _timeless(uninterrupted)
     assert all(
         one["test/loss"] != other["test/loss"] for one, other in zip(first, second, strict=True)
     )

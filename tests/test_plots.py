@@ -13,7 +13,15 @@ STEPS = (0, 1, 2, 5, 10, 100)
 
 
 def _records(offset, steps, sizes):
-    names = ["test/accuracy", "train/accuracy", "test/loss", "train/loss", "weights/squared_norm"]
+    names = [
+        "test/accuracy",
+        "train/accuracy",
+        "test/loss",
+        "train/loss",
+        "weights/squared_norm",
+        "test/nc1",
+        "train/nc1",
+    ]
     names += [f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")]
     measured = ("mir", "hdr", "entropy_features", "entropy_head")
     names += [f"test/{x}_{n}" for x in measured for n in sizes]
@@ -116,7 +124,7 @@ def test_curves_are_the_records(make_run, figures):
             "test/entropy_head_64",
         ],
         "sum of squared weights": ["weights/squared_norm"],
-        "loss spike": ["train/loss_spike"],
+        "NC1": ["test/nc1", "train/nc1"],
     }
     assert set(lines) == set(expected)
     for label, metrics in expected.items():
@@ -131,7 +139,7 @@ def test_details(make_run, figures):
     assert len(details.axes) == 6
     assert [axis.get_xscale() for axis in details.axes] == ["log"] * 6
     logarithmic = {a.get_ylabel() for a in details.axes if a.get_yscale() == "log"}
-    assert logarithmic == {"cross-entropy (nats)", "loss spike"}
+    assert logarithmic == {"cross-entropy (nats)", "NC1"}
 
 
 def test_seeds(make_run, figures):
