@@ -206,7 +206,7 @@ def interplay(z: jax.Array, v: jax.Array, alpha: float = 1.0) -> Interplay:
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (1.0, 0.0)
     """
-    z_hat, v_hat = moments.unit_rows(z), moments.unit_rows(v)
+    z_hat, v_hat = _unit_rows("z", z), _unit_rows("v", v)
     _checks.same_rows("z", z_hat, "v", v_hat)
     _checks.same_dtype("z", z_hat, "v", v_hat)
     n, d = z_hat.shape
@@ -354,8 +354,12 @@ def _interplay_of_grams(k1: jax.Array, k2: jax.Array, alpha: float) -> Interplay
     )
 
 
+def _unit_rows(name: str, x: jax.Array) -> jax.Array:
+    return moments.unit_rows(_checks.real_array(name, x, ndim=2))
+
+
 def _sample_arguments(z, y, w) -> tuple[jax.Array, jax.Array, jax.Array]:
-    z_hat, w_hat = moments.unit_rows(z), moments.unit_rows(w)
+    z_hat, w_hat = _unit_rows("z", z), _unit_rows("w", w)
     _checks.same_columns("z", z_hat, "w", w_hat)
     _checks.same_dtype("z", z_hat, "w", w_hat)
     return z_hat, _checks.labels("y", y, z_hat.shape[0]), w_hat

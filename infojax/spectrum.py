@@ -53,11 +53,13 @@ def _bisection(k: jax.Array) -> jax.Array:
     )
     solve = functools.partial(jax.scipy.linalg.eigh_tridiagonal, eigvals_only=True)
     w = jnp.vectorize(solve, signature="(n),(m)->(n)")(diagonal, off_diagonal)
-    # Null eigenvalues all end in the middle of the same interval, at up to half a unit. Added up
-    # over the null space that is no longer rounding; the trace tells how much it is.
+    # The m null eigenvalues all end in the middle of the same interval, with the same error of up
+    # to half a unit, which adds up over the null space. The sum of all errors is known from the
+    # trace; those of the other n - m are independent, so this share of it is the best estimate.
     null = _is_null(w).astype(w.dtype)
+    m = jnp.sum(null, -1, keepdims=True)
     excess = jnp.sum(w, -1, keepdims=True) - jnp.sum(diagonal, -1, keepdims=True)
-    return w - null * excess / jnp.maximum(jnp.sum(null, -1, keepdims=True), 1)
+    return w - null * excess * m / (m * m + (w.shape[-1] - m))
 
 
 def entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
