@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks.worker import Worker, WorkerError
 
 _SETUP_SECONDS = 300.0
-_KILL_FACTOR = 3.0  # a run may exceed the time limit by this before it is killed
+_KILL_FACTOR = 2.0  # a run may exceed the time limit by this before it is killed
 _PAUSE = 0.05  # lets the previous contender's spinning threads fall asleep
 _ENOUGH = 0.1  # seconds that one timing lasts at least, by repetition
 
