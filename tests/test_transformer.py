@@ -58,7 +58,7 @@ def _float32(tree):
 
 
 def test_parameters(model):
-    initial = model.init(jax.random.key(0), np.zeros((1, 2), np.int32))["params"]
+    initial = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 2), np.int32))["params"]
     assert {name: x.shape for name, x in initial.items()} == SHAPES
     assert {x.dtype for x in initial.values()} == {jnp.dtype("float32")}
 
@@ -66,8 +66,8 @@ def test_parameters(model):
 def test_initialisation():
     """Standard deviations 1/sqrt(d_model), of the unembedding 1/sqrt(d_vocab); biases zero."""
     p, d = 113, 128
-    model = PairTransformer(num_tokens=p + 1)
-    initial = model.init(jax.random.key(1), np.zeros((1, 2), np.int32))["params"]
+    init = jax.jit(PairTransformer(num_tokens=p + 1).init)
+    initial = init(jax.random.key(1), np.zeros((1, 2), np.int32))["params"]
     assert sum(x.size for x in initial.values()) == 2 * 114 * d + 3 * d + 4 * d * d + 8 * d * d + (
         512 + d
     )
@@ -80,7 +80,7 @@ def test_initialisation():
         assert abs(np.mean(x) / expected) < 4.5 / math.sqrt(x.size), name
         assert 3 < np.max(np.abs(x)) / expected < 6.5, name  # not cut off at two deviations
     assert not np.array_equal(initial["query"], initial["key"])
-    other = model.init(jax.random.key(2), np.zeros((1, 2), np.int32))["params"]
+    other = init(jax.random.key(2), np.zeros((1, 2), np.int32))["params"]
     assert not np.array_equal(initial["embed"], other["embed"])
 
 
@@ -171,7 +171,7 @@ def test_training_agrees_with_plain_training_in_float64(optax_promotion):
     program, reference = grokking.build(config), _adamw(config)
     training, _ = modular.split_examples(config.modulus, "a+b", config.train_fraction, seed=0)
     num_tokens = config.modulus + 1
-    initial = program.model.init(jax.random.key(0), training.operands[:1])["params"]
+    initial = jax.jit(program.model.init)(jax.random.key(0), training.operands[:1])["params"]
     state = train.init_state(initial, program.optimizer)
     batch = train.shard_padded(training, jax.local_device_count())
     replicated = jax.tree.map(lambda x: jnp.stack([x] * jax.local_device_count()), state)
