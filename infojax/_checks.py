@@ -5,9 +5,10 @@ import numbers
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
-def real_array(name: str, x: jax.Array, ndim: int | None = None) -> jax.Array:
+def real_array(name: str, x: ArrayLike, ndim: int | None = None) -> jax.Array:
     """Returns `x` as a float32 or float64 array; half precision is widened to float32."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -21,7 +22,7 @@ def real_array(name: str, x: jax.Array, ndim: int | None = None) -> jax.Array:
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-def square(name: str, k: jax.Array) -> jax.Array:
+def square(name: str, k: ArrayLike) -> jax.Array:
     """Returns `k` as a real array of shape [..., n, n]."""
     k = real_array(name, k)
     if k.ndim < 2 or k.shape[-1] != k.shape[-2]:
@@ -29,7 +30,7 @@ def square(name: str, k: jax.Array) -> jax.Array:
     return k
 
 
-def labels(name: str, y: jax.Array, *shape: int) -> jax.Array:
+def labels(name: str, y: ArrayLike, *shape: int) -> jax.Array:
     """Returns `y` as an integer array of the given shape.
 
     Widened to 32 bits: the number of classes itself must fit, which 256 does not in uint8.

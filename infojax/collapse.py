@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from infojax import _checks, moments
 from infojax.statistics import Statistics
@@ -103,7 +104,7 @@ class NeuralCollapse(NamedTuple):
 
 
 def neural_collapse(
-    statistics: Statistics, w: jax.Array, b: jax.Array | None = None
+    statistics: Statistics, w: ArrayLike, b: ArrayLike | None = None
 ) -> NeuralCollapse:
     """Measures NC1 to NC4 of a data set.
 
@@ -150,7 +151,7 @@ def neural_collapse(
 
 
 def nearest_class_mean_agreement(
-    z: jax.Array, statistics: Statistics, w: jax.Array, b: jax.Array | None = None
+    z: ArrayLike, statistics: Statistics, w: ArrayLike, b: ArrayLike | None = None
 ) -> jax.Array:
     """NC4: the share of samples that the head gives to the class whose mean is nearest.
 
@@ -190,7 +191,7 @@ def nearest_class_mean_agreement(
     return jnp.where(jnp.all(jnp.isfinite(logits)), share, jnp.nan)
 
 
-def _head(statistics: Statistics, w: jax.Array) -> jax.Array:
+def _head(statistics: Statistics, w: ArrayLike) -> jax.Array:
     w = _checks.real_array("w", w, ndim=2)
     shape = statistics.means.shape
     if w.shape != shape:
@@ -199,7 +200,7 @@ def _head(statistics: Statistics, w: jax.Array) -> jax.Array:
     return w
 
 
-def _logits(z: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
+def _logits(z: jax.Array, w: jax.Array, b: ArrayLike | None) -> jax.Array:
     logits = jnp.matmul(z, w.T, precision=_HIGHEST)
     if b is None:
         return logits

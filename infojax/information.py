@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
 
@@ -31,7 +32,7 @@ class Interplay(NamedTuple):
     hdr: jax.Array
 
 
-def matrix_entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
+def matrix_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of order alpha, `H_α(K) = log tr((K / tr K)^α) / (1 - α)`.
 
     At alpha = 1 the von Neumann entropy `-tr(P log P)`, P = K / tr K; at alpha = inf
@@ -58,7 +59,7 @@ def matrix_entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
     return spectrum.entropy(k, alpha)
 
 
-def mutual_information(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
+def mutual_information(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix mutual information, `I_α(K1; K2) = H_α(K1) + H_α(K2) - H_α(K1 ∘ K2)`.
 
     Args:
@@ -83,7 +84,7 @@ def mutual_information(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.
     return _interplay_of_grams(k1, k2, alpha).mutual_information
 
 
-def mir(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
+def mir(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix mutual information ratio, `I_α(K1; K2) / min(H_α(K1), H_α(K2))`.
 
     Args:
@@ -108,7 +109,7 @@ def mir(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
     return _interplay_of_grams(k1, k2, alpha).mir
 
 
-def hdr(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
+def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy difference ratio, `|H_α(K1) - H_α(K2)| / max(H_α(K1), H_α(K2))`.
 
     Args:
@@ -134,7 +135,7 @@ def hdr(k1: jax.Array, k2: jax.Array, alpha: float = 1.0) -> jax.Array:
     return _hdr(spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha))
 
 
-def feature_entropy(z: jax.Array, alpha: float = 1.0) -> jax.Array:
+def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of features, `H_α(G(Z))`, from the smaller of Ẑ Ẑᵀ and Ẑᵀ Ẑ.
 
     Args:
@@ -158,7 +159,7 @@ def feature_entropy(z: jax.Array, alpha: float = 1.0) -> jax.Array:
     return spectrum.entropy(moments.smaller_product(moments.unit_rows(z)), alpha)
 
 
-def effective_rank(z: jax.Array) -> jax.Array:
+def effective_rank(z: ArrayLike) -> jax.Array:
     """Effective rank of features, `exp(H(G(Z)))`.
 
     Args:
@@ -180,7 +181,7 @@ def effective_rank(z: jax.Array) -> jax.Array:
     return jnp.exp(feature_entropy(z))
 
 
-def interplay(z: jax.Array, v: jax.Array, alpha: float = 1.0) -> Interplay:
+def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
     """Entropies, mutual information, MIR and HDR of two representations of the same samples.
 
     The joint entropy comes from G(Z) ∘ G(V) [n, n], or where `d e < n` from the second moment
@@ -222,7 +223,7 @@ def interplay(z: jax.Array, v: jax.Array, alpha: float = 1.0) -> Interplay:
     )
 
 
-def sample_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.0) -> Interplay:
+def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
     """Interplay of features and the head rows of their labels: Z1 = z_i, Z2 = w_{y_i}.
 
     The head has few distinct rows, so V needs no n×n matrix: H(G(V)) comes from C rows weighted
@@ -273,7 +274,7 @@ def sample_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.
     return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))
 
 
-def class_interplay(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float = 1.0) -> Interplay:
+def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
     """Interplay of centred class means and head rows: G(M) against G(W).
 
     Row c of M is the mean of the features of class c minus the mean of all features.
@@ -339,7 +340,7 @@ def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
 
 
-def _gram_pair(k1: jax.Array, k2: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _gram_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[jax.Array, jax.Array]:
     k1, k2 = _checks.square("k1", k1), _checks.square("k2", k2)
     if k1.shape != k2.shape:
         raise ValueError(f"k1 and k2 must have the same shape, got {k1.shape} and {k2.shape}")
@@ -347,14 +348,14 @@ def _gram_pair(k1: jax.Array, k2: jax.Array) -> tuple[jax.Array, jax.Array]:
     return k1, k2
 
 
-def _interplay_of_grams(k1: jax.Array, k2: jax.Array, alpha: float) -> Interplay:
+def _interplay_of_grams(k1: ArrayLike, k2: ArrayLike, alpha: float) -> Interplay:
     k1, k2 = _gram_pair(k1, k2)
     return combine(
         spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha), spectrum.entropy(k1 * k2, alpha)
     )
 
 
-def _unit_rows(name: str, x: jax.Array) -> jax.Array:
+def _unit_rows(name: str, x: ArrayLike) -> jax.Array:
     return moments.unit_rows(_checks.real_array(name, x, ndim=2))
 
 

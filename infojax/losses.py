@@ -2,14 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from infojax import _checks
 from infojax.information import interplay
 
 
 def information_loss(
-    z: jax.Array,
-    v: jax.Array,
+    z: ArrayLike,
+    v: ArrayLike,
     mi_weight: float,
     id_weight: float,
     axis_name: str | None = None,
@@ -48,7 +49,7 @@ def information_loss(
     return id_weight * difference - mi_weight * shared.mutual_information
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) -> jax.Array:
     r"""Cross-entropy with label smoothing, from margins, exact in float32 however small.
 
     .. math:: L = \log(1 + \sum_{j \ne y} e^{m_j}) - \frac{\varepsilon}{C} \sum_{j \ne y} m_j,

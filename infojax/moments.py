@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from infojax import _checks
 
@@ -9,7 +10,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _BLOCK = 512  # most rows of one class multiplied at a time: fewer are slower
 
 
-def unit_rows(z: jax.Array) -> jax.Array:
+def unit_rows(z: ArrayLike) -> jax.Array:
     """Divides every row by its L2 norm; a zero row stays zero, with zero derivative.
 
     Args:
@@ -30,7 +31,7 @@ def unit_rows(z: jax.Array) -> jax.Array:
     return jnp.where(is_zero, 0, z / jnp.sqrt(jnp.where(is_zero, 1, square)))
 
 
-def gram(z: jax.Array) -> jax.Array:
+def gram(z: ArrayLike) -> jax.Array:
     r"""Gram matrix of features with L2-normalised rows, `G(Z) = Ẑ Ẑᵀ`.
 
     Args:

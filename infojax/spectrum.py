@@ -11,13 +11,14 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from infojax import _checks
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def eigenvalues(k: jax.Array) -> jax.Array:
+def eigenvalues(k: ArrayLike) -> jax.Array:
     """Returns the eigenvalues of symmetric matrices in ascending order.
 
     Args:
@@ -62,7 +63,7 @@ def _bisection(k: jax.Array) -> jax.Array:
     return w - null * excess * m / (m * m + (w.shape[-1] - m))
 
 
-def entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
+def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     r"""Entropy of order alpha of the spectrum of a positive semi-definite matrix.
 
     .. math:: S_\alpha(P) = \frac{\log \operatorname{tr} P^\alpha}{1 - \alpha},
@@ -107,7 +108,7 @@ def entropy(k: jax.Array, alpha: float = 1.0) -> jax.Array:
     return jnp.where(jnp.isfinite(jnp.sum(k, (-2, -1))), value, jnp.nan)
 
 
-def entropy_of_spectrum(w: jax.Array, alpha: float = 1.0) -> jax.Array:
+def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Entropy of order alpha of given eigenvalues, `S_α(w / Σ w)`, without derivatives' care.
 
     Args:

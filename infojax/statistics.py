@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from infojax import _checks, moments
 
@@ -92,7 +93,7 @@ class Statistics(NamedTuple):
         """Scatter of raw features about their class means, summed over samples [d, d]."""
         return self.scatter_pair[0] + self.scatter_pair[1]
 
-    def update(self, z: jax.Array, y: jax.Array, mask: jax.Array | None = None) -> "Statistics":
+    def update(self, z: ArrayLike, y: ArrayLike, mask: ArrayLike | None = None) -> "Statistics":
         """Statistics with a batch added.
 
         `4 N d²` operations in all, half of them for the moments by class and half for the

@@ -71,8 +71,8 @@ def build(config: ConfigDict) -> Program:
     example_loss = _LOSSES[config.loss]
 
     def loss_fn(params, batch):
-        (examples, weights) = batch
-        _, logits = model.apply({"params": params}, examples.operands)
+        examples, weights = batch
+        _, logits = _outputs(model, params, examples)
         return jnp.sum(weights * example_loss(logits, examples.results))
 
     return Program(
@@ -125,6 +125,13 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
         recorder.close()
 
 
+def _outputs(
+    model: PairTransformer, params: Any, examples: modular.Examples
+) -> tuple[jax.Array, jax.Array]:
+    features, logits = model.apply({"params": params}, examples.operands)
+    return jnp.asarray(features), jnp.asarray(logits)
+
+
 def measure(
     model: PairTransformer,
     batch_sizes: tuple[int, ...],
@@ -141,7 +148,7 @@ def measure(
     head = params["unembed"][:-1]  # "=" is never a result
     metrics: dict[str, jax.Array] = {}
     for split, examples in (("train", training), ("test", test)):
-        features, logits = model.apply({"params": params}, examples.operands)
+        features, logits = _outputs(model, params, examples)
         hits = jnp.argmax(logits, -1) == examples.results
         statistics = Statistics.zeros(*head.shape).update(features, examples.results)
         by_class = population.class_interplay(statistics, head)
