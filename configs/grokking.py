@@ -4,8 +4,11 @@
 
 Variants:
   cpu: the paper's setting, one seed; about 4 minutes on two cores. Training accuracy passes 0.99
-    near epoch 150, test accuracy near epoch 8,000.
-  paper: the same with five seeds.
+    near epoch 150 and test accuracy near epoch 4,800; MIR (n = 256) rises from 0.51 to 0.64 and
+    falls to 0.31; HDR falls to 0.04, rises to 0.24 and falls to 0.02. Other seeds (0 to 6 were
+    run) reach a test accuracy of 0.99 between epochs 3,800 and 11,900, with HDR rising to between
+    0.10 and 0.28.
+  paper: seeds 0 to 4, to epoch 14,000; about 20 minutes on two cores.
   smoke: modulus 13, a narrow net, seconds.
 """
 
@@ -16,7 +19,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = ConfigDict()
     config.experiment = "grokking"
-    config.seed = 0
+    config.seed = 5
     config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has a directory of its own
 
     config.modulus = 113
@@ -28,7 +31,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.d_mlp = 512
 
     config.loss = "margin"  # or "ordinary": logsumexp, whose rounding causes slingshots
-    config.num_steps = 14_000  # epochs: every step sees the whole training set
+    config.num_steps = 12_000  # epochs: every step sees the whole training set
     config.learning_rate = 1e-3
     config.warmup_steps = 10
     config.beta1 = 0.9
@@ -42,7 +45,8 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.steps_per_call = 50
 
     if variant == "paper":
-        config.num_seeds = 5
+        config.seed, config.num_seeds = 0, 5
+        config.num_steps = 14_000
     elif variant == "smoke":
         config.population_splits = ("train", "test")
         config.modulus = 13
