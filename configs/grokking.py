@@ -48,6 +48,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         config.seed, config.num_seeds = 0, 5
         config.num_steps = 14_000
     elif variant == "smoke":
+        config.seed = 0
         config.population_splits = ("train", "test")
         config.modulus = 13
         config.d_model, config.num_heads, config.d_mlp = 16, 2, 32
