@@ -9,14 +9,16 @@ orders of magnitude of work at equal error:
   which Lanczos yields for free, serve as control variates;
 - each sample's quadrature is bracketed by the Gauss rule and the Gauss-Radau rule with a node at
   zero (Golub & Meurant 1994), so the number of Lanczos steps follows from the tolerance. The basis
-  is not kept and not reorthogonalised: deflation takes away the separated eigenvalues that make
-  plain Lanczos lag, and the bracket sees what lag remains. So memory does not grow with steps.
+  is not kept and not reorthogonalised: on the complement there are no separated eigenvalues that
+  would make plain Lanczos lag, and the bracket sees what lag remains. Memory does not grow with
+  the steps.
 
 The reported error joins the standard error of the sampled part, with a factor for the few samples
 it rests on, and the brackets of the computed parts. matfree's quadrature has neither brackets nor
 the moments of each sample, and keeps the basis.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,11 +26,10 @@ import jax
 import jax.numpy as jnp
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_BATCH = 16  # probes multiplied together
+_BATCH = 32  # probes multiplied together
 _DEFLATED = 256  # most dimensions of the Krylov space of leading eigenvectors
-_POWERS = 8  # products with the matrix that build it
-_STEPS = 96  # most Lanczos steps
-_CHECK = 8  # steps between two looks at the bracket
+_POWERS = 16  # products with the matrix that build it
+_STEPS = (8, 16, 24, 32, 48, 64, 96, 128)  # Lanczos steps at which the bracket is looked at
 
 
 class Operator(NamedTuple):
@@ -80,16 +81,23 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
       operator: K.
       key: JAX random key.
       tolerance: from an estimate of the trace to the absolute error that is enough.
-      max_probes: the most random vectors to use, rounded up to a multiple of 16.
+      max_probes: the most random vectors to use, rounded up to a multiple of 32.
 
     Returns:
       An `Estimate`; NaN if products with K are.
     """
     key_leading, key_probes = jax.random.split(key)
     leading = _converged(function, _leading(operator, key_leading))
-    high, low = function(leading.values), _radau_with_one_node(function, leading)
-    known, known_half = jnp.sum(high + low) / 2, jnp.sum(jnp.abs(high - low)) / 2
+    known = jnp.sum(function(leading.values))
+    coupling = 16 * jnp.sum(_spread(function, leading))
     rest = _complement(operator, leading)
+
+    def project(v):
+        return v - _product(_product(v, leading.vectors.T), leading.vectors)
+
+    def apply(v):
+        return project(operator.apply(v))
+
     length = -(-max_probes // _BATCH) * _BATCH
 
     def unfinished(state):
@@ -101,17 +109,19 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
     def add_batch(state):
         key, samples, result = state
         key, subkey = jax.random.split(key)
-        start = _probes(operator, leading, subkey)
+        start = jax.random.normal(subkey, (_BATCH, operator.size), operator.dtype)
+        start = project(project(start))
+        start = start / jnp.linalg.norm(start, axis=1, keepdims=True)
         batch = rest.size * _rules(
             function,
-            operator,
+            apply,
             start,
             lambda mean: 0.2 * tolerance(known + rest.size * mean) / rest.size,
         )
         samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
         count = result.probes + _BATCH
         value, error, half = _controlled_mean(samples, count, rest)
-        error = jnp.sqrt(error**2 + (known_half + half) ** 2)
+        error = jnp.sqrt(error**2 + (coupling + half) ** 2)
         return key, samples, Estimate(known + value, error, count)
 
     zero = jnp.zeros((), operator.dtype)
@@ -179,10 +189,9 @@ def _orthonormal(w: jax.Array) -> jax.Array:
 
 
 def _converged(function, leading: _Leading) -> _Leading:
-    """Keeps the Ritz pairs whose share of the trace is certain to some 1e-5 of itself."""
-    high, low = function(leading.values), _radau_with_one_node(function, leading)
+    """Keeps the Ritz pairs that are eigenpairs but for a 1e-7 of their share of the trace."""
     keep = leading.values > 1e-5 * jnp.max(leading.values)
-    keep &= jnp.abs(high - low) <= 2e-5 * jnp.abs(high)
+    keep &= leading.residuals <= 1e-7 * leading.values**2
     keep &= jnp.abs(jnp.sum(leading.vectors**2, 1) - 1) <= 1e-3
     return _Leading(
         jnp.where(keep[:, None], leading.vectors, 0),
@@ -191,11 +200,16 @@ def _converged(function, leading: _Leading) -> _Leading:
     )
 
 
-def _radau_with_one_node(function, leading: _Leading) -> jax.Array:
-    """Gauss-Radau value of yᵀ f(K) y, as f(θ) is the Gauss value: nodes 0 and θ + ρ²/θ."""
+def _spread(function, leading: _Leading) -> jax.Array:
+    """Distance of the Gauss value f(θ) of yᵀ f(K) y and the Gauss-Radau one, nodes 0, θ + ρ²/θ.
+
+    What is lost by cutting K into blocks, its trace on the leading vectors and on the rest, is
+    this times the logarithm of the ratio of eigenvalues on both sides, at most some 16.
+    """
     values = jnp.where(leading.values > 0, leading.values, 1)
     node = values + leading.residuals / values
-    return jnp.where(leading.values > 0, values / node * function(node), 0)
+    spread = jnp.abs(function(values) - values / node * function(node))
+    return jnp.where(leading.values > 0, spread, 0)
 
 
 def _complement(operator: Operator, leading: _Leading) -> _Rest:
@@ -204,7 +218,7 @@ def _complement(operator: Operator, leading: _Leading) -> _Rest:
     if operator.square is None:  # a control that is zero in every sample
         second, rounding = jnp.zeros_like(first), jnp.ones_like(first)
     else:
-        second = operator.square - jnp.sum(values**2 + leading.residuals)
+        second = operator.square - jnp.sum(values**2 + 2 * leading.residuals)
         rounding = 16 * eps * operator.square
     kept = jnp.sum(values > 0).astype(operator.dtype)
     return _Rest(
@@ -214,83 +228,71 @@ def _complement(operator: Operator, leading: _Leading) -> _Rest:
     )
 
 
-def _probes(operator: Operator, leading: _Leading, key) -> jax.Array:
-    """Directions drawn evenly from the complement of the leading vectors [16, size]."""
-    v = jax.random.normal(key, (_BATCH, operator.size), operator.dtype)
-    for _ in range(2):
-        v = v - _product(_product(v, leading.vectors.T), leading.vectors)
-    return v / jnp.linalg.norm(v, axis=1, keepdims=True)
-
-
-def _rules(function, operator: Operator, start: jax.Array, goal) -> jax.Array:
+def _rules(function, apply, start: jax.Array, goal) -> jax.Array:
     """Quadratures of vᵀ f(K) v for unit rows v of start [b, size].
 
     Args:
       function: f.
-      operator: K.
+      apply: products with K.
       start: rows v.
       goal: from the mean of the values to the half bracket that is enough.
 
     Returns:
       Middle and half width of the bracket, vᵀ K v and |K v|² [4, b].
     """
-    b = start.shape[0]
-    zeros = jnp.zeros((b, _STEPS), start.dtype)
+    zeros = jnp.zeros((start.shape[0], _STEPS[-1]), start.dtype)
 
-    def step(_, state):
-        j, q, previous, alphas, betas = state
+    def step(j, state):
+        q, previous, alphas, betas = state
         beta = jnp.where(j > 0, betas[:, j - 1], 0)[:, None]
-        w = operator.apply(q) - beta * previous
+        w = apply(q) - beta * previous
         alpha = jnp.sum(w * q, 1)
         w = w - alpha[:, None] * q
         beta = jnp.linalg.norm(w, axis=1)
         following = w / jnp.where(beta == 0, 1, beta)[:, None]
-        return j + 1, following, q, alphas.at[:, j].set(alpha), betas.at[:, j].set(beta)
+        return following, q, alphas.at[:, j].set(alpha), betas.at[:, j].set(beta)
 
     def advance(state):
-        lanczos = jax.lax.fori_loop(0, _CHECK, step, state[0])
-        j, _, _, alphas, betas = lanczos
-        return lanczos, *_bracket(function, alphas, betas, j)
+        stage, lanczos, _, _ = state
+        until = jnp.array((0, *_STEPS), jnp.int32)
+        lanczos = jax.lax.fori_loop(until[stage], until[stage + 1], step, lanczos)
+        looks = [functools.partial(_bracket, function, j) for j in _STEPS]
+        return stage + 1, lanczos, *jax.lax.switch(stage, looks, *lanczos[2:])
 
     def unfinished(state):
-        (j, *_), middle, half = state
-        return (j < _STEPS) & (jnp.mean(half) > goal(jnp.mean(middle)))
+        stage, _, middle, half = state
+        enough = jnp.mean(half) <= goal(jnp.mean(middle))
+        return (stage == 0) | ((stage < len(_STEPS)) & ~enough & jnp.all(jnp.isfinite(half)))
 
-    first = advance(((jnp.int32(0), start, jnp.zeros_like(start), zeros, zeros), None, None))
-    (_, _, _, alphas, betas), middle, half = jax.lax.while_loop(unfinished, advance, first)
+    state = jnp.int32(0), (start, jnp.zeros_like(start), zeros, zeros), zeros[:, 0], zeros[:, 0]
+    _, (_, _, alphas, betas), middle, half = jax.lax.while_loop(unfinished, advance, state)
     return jnp.stack([middle, half, alphas[:, 0], alphas[:, 0] ** 2 + betas[:, 0] ** 2])
 
 
-def _bracket(function, alphas, betas, j) -> tuple[jax.Array, jax.Array]:
+def _bracket(function, j: int, alphas, betas) -> tuple[jax.Array, jax.Array]:
     """Middle and half distance of the Gauss and the Gauss-Radau rule of j steps."""
-    index = jnp.arange(_STEPS)[None]
-    alphas = jnp.where(index < j, alphas, 0)
-    betas = jnp.where(index < j - 1, betas, 0)
+    alphas, betas = alphas[:, :j], betas[:, : j - 1]
     gauss = _gauss(function, alphas, betas)
     # With the last pivot of the Cholesky factorisation zero, 0 becomes an eigenvalue.
-    last = jnp.clip(alphas[:, j - 1] - _pivots(alphas, betas)[:, j - 1], 0, alphas[:, j - 1])
-    radau = _gauss(function, jnp.where(index == j - 1, last[:, None], alphas), betas)
+    last = jnp.clip(alphas[:, -1] - _last_pivot(alphas, betas), 0, alphas[:, -1])
+    radau = _gauss(function, alphas.at[:, -1].set(last), betas)
     return (gauss + radau) / 2, jnp.abs(gauss - radau) / 2
 
 
 def _gauss(function, alphas, betas) -> jax.Array:
-    t = jax.vmap(jnp.diag)(alphas) + jax.vmap(lambda b: jnp.diag(b, 1) + jnp.diag(b, -1))(
-        betas[:, :-1]
-    )
-    nodes, vectors = jnp.linalg.eigh(t)
+    above = jax.vmap(lambda beta: jnp.diag(beta, 1))(betas)
+    nodes, vectors = jnp.linalg.eigh(jax.vmap(jnp.diag)(alphas) + above + jnp.swapaxes(above, 1, 2))
     return jnp.sum(vectors[:, 0] ** 2 * function(nodes), 1)
 
 
-def _pivots(alphas, betas) -> jax.Array:
-    """Squared diagonal of the Cholesky factors of tridiagonal matrices [b, steps]."""
+def _last_pivot(alphas, betas) -> jax.Array:
+    """Last squared diagonal entry of the Cholesky factors of tridiagonal matrices [b]."""
 
     def next_pivot(pivot, row):
         alpha, beta = row
-        pivot = alpha - beta**2 / jnp.where(pivot > 0, pivot, jnp.inf)
-        return pivot, pivot
+        return alpha - beta**2 / jnp.where(pivot > 0, pivot, jnp.inf), None
 
-    before = jnp.pad(betas[:, :-1], ((0, 0), (1, 0)))
-    return jax.lax.scan(next_pivot, jnp.ones_like(alphas[:, 0]), (alphas.T, before.T))[1].T
+    return jax.lax.scan(next_pivot, alphas[:, 0], (alphas[:, 1:].T, betas.T))[0]
 
 
 def _controlled_mean(samples, count, rest: _Rest) -> tuple[jax.Array, jax.Array, jax.Array]:

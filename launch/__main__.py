@@ -5,9 +5,10 @@ python -m launch --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.FI
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import jax
 from absl import flags
@@ -38,8 +39,6 @@ def main(argv: list[str]) -> int:
         return _fail(str(error), 1)
     except Interrupted as stop:
         return _fail(f"{stop}; the same command goes on from there", 128 + stop.signum)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on from the last checkpoint", 130)
     print(f"done: {workdir / 'summary.json'} and {workdir / 'figures'}")
     return 0
 
@@ -126,5 +125,22 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _exit_on_signals() -> None:
+    """Ends the process at once on SIGINT and SIGTERM; while it trains, `fit` saves first.
+
+    Not by an exception: raised in a callback of jax's garbage collection it would be swallowed.
+    """
+
+    def end(signum: int, _: FrameType | None) -> None:
+        name = signal.Signals(signum).name
+        line = f"launch: stopped by {name}; the same command goes on from the last checkpoint\n"
+        os.write(sys.stderr.fileno(), line.encode())
+        os._exit(128 + signum)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+
+
 if __name__ == "__main__":
+    _exit_on_signals()
     sys.exit(main(sys.argv))

@@ -1,21 +1,19 @@
 """`python -m launch` as a user runs it: interrupted, resumed, of two seeds, and its figures."""
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import events
 import pytest
+from launcher import Launcher, last_step
 
 from infojax.recorder import read_records
 
-ROOT = Path(__file__).parents[1]
-LONGER = ["--config.num_steps=1500", "--config.eval_every=50", "--config.checkpoint_every=50"]
+LONGER = ["--config.seed=0", "--config.num_steps=1500"]
+LONGER += ["--config.eval_every=50", "--config.checkpoint_every=50"]
 NAMES = {
     *(f"{split}/{x}" for split in ("train", "test") for x in ("accuracy", "loss")),
     *(f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")),
@@ -30,49 +28,6 @@ NAMES = {
     "train/loss_spike",
     "weights/squared_norm",
 }
-
-
-class Launcher:
-    """Starts `python -m launch` on the smoke variant, with one cache of compilations for all."""
-
-    def __init__(self, directory):
-        self.cache = directory / "cache"
-        self.environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
-        self.environment |= {"XDG_CACHE_HOME": str(self.cache), "PYTHONPATH": str(ROOT)}
-
-    def start(self, workdir, *arguments, module="launch"):
-        command = [sys.executable, "-m", module, *arguments]
-        if module == "launch":
-            command += ["--config=configs/grokking.py:smoke", f"--workdir={workdir}"]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command,
-            cwd=ROOT if module == "launch" else workdir,
-            env=self.environment,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-        )
-
-    def run(self, workdir, *arguments, module="launch"):
-        """Returns exit code, stdout and stderr."""
-        process = self.start(workdir, *arguments, module=module)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
-
-    def stop(self, workdir, *arguments, signum, after, records="."):
-        """Runs until a record of the step `after` is there, then sends the signal."""
-        process = self.start(workdir, *arguments)
-        while _last_step(workdir / records) < after and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signum)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out, err
-
-
-def _last_step(workdir):
-    records = read_records(workdir)
-    return records[-1]["step"] if records else -1
 
 
 def _timeless(workdir):
@@ -108,9 +63,9 @@ def interrupted(launcher, tmp_path_factory):
         (signal.SIGKILL, 700),
     ):
         result = launcher.stop(workdir, *LONGER, signum=signum, after=after)
-        stops.append((*result, _last_step(workdir)))
+        stops.append((*result, last_step(workdir)))
     _truncate_newest_checkpoint(workdir)
-    stops.append((*launcher.run(workdir, *LONGER), _last_step(workdir)))
+    stops.append((*launcher.run(workdir, *LONGER), last_step(workdir)))
     return workdir, stops
 
 
@@ -155,7 +110,9 @@ def test_records(uninterrupted):
     assert records[-1]["step"] == 1500
     for record in records:
         assert set(record) == {"step", "seconds"} | NAMES
-    for name in NAMES - {"test/accuracy", "train/accuracy"}:
+    exact = {"test/population_mir_error", "train/population_mir_error"}
+    assert {r[name] for r in records for name in exact} == {0}
+    for name in NAMES - exact - {"test/accuracy", "train/accuracy"}:
         assert len({r[name] for r in records}) > len(records) // 2, name
     for name in ("accuracy", "loss"):
         assert records[-1][f"train/{name}"] != records[-1][f"test/{name}"]
@@ -210,6 +167,21 @@ def test_signals(interrupted, index, signum, code):
         rf"launch: stopped at step (\d+) by {signum}; the same command goes on from there\n", err
     ).groups()
     assert last <= int(step) < 1500
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_before_training(launcher, tmp_path, signum):
+    """Compilation takes a while; nothing is there to be saved yet."""
+    process = launcher.start(tmp_path)
+    while not (tmp_path / "environment.json").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + signum, "")
+    assert err == (
+        f"launch: stopped by {signum.name}; the same command goes on from the last checkpoint\n"
+    )
+    assert not (tmp_path / "metrics.jsonl").exists()
 
 
 def test_killed_in_mid_run(interrupted):

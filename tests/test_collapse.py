@@ -1,0 +1,155 @@
+"""Neural collapse as an exact oracle: values and derivatives on the simplex ETF."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from infojax import (
+    class_interplay,
+    collapse,
+    gram,
+    hdr,
+    losses,
+    matrix_entropy,
+    mir,
+    sample_interplay,
+)
+
+
+@pytest.mark.parametrize(("c", "d"), [(2, 1), (2, 4), (3, None), (10, 9), (10, 30), (100, None)])
+def test_simplex_etf_has_its_inner_products(c, d):
+    rows = np.asarray(collapse.simplex_etf(c, d))
+    assert rows.shape == (c, c - 1 if d is None else d)
+    expected = (np.eye(c) * c - 1) / (c - 1)
+    np.testing.assert_allclose(rows @ rows.T, expected, atol=1e-6)
+    np.testing.assert_allclose(rows.sum(0), 0, atol=1e-5)
+
+
+def test_simplex_etf_is_exact_in_float64(x64):
+    rows = np.asarray(collapse.simplex_etf(50, 60))
+    np.testing.assert_allclose(rows @ rows.T, (np.eye(50) * 50 - 1) / 49, atol=1e-15)
+
+
+@pytest.mark.parametrize("arguments", [(1,), (0,), (4, 2)])
+def test_simplex_etf_needs_room(arguments):
+    with pytest.raises(ValueError, match="simplex ETF needs c >= 2 and d >= c - 1"):
+        collapse.simplex_etf(*arguments)
+
+
+@pytest.mark.parametrize("c", [3, 4, 10, 57])
+def test_mir_at_collapse_follows_from_the_definition(c):
+    """Gram matrix of the frame, squared entrywise, in float64."""
+    k = (np.eye(c) * c - 1) / (c - 1)
+    np.testing.assert_allclose(collapse.mir_at_collapse(c), reference.mir(k, k), rtol=1e-12)
+
+
+def test_mir_at_collapse_of_two_classes_and_fewer():
+    assert collapse.mir_at_collapse(2) == 0
+    with pytest.raises(ValueError, match="at least 2 classes, got c = 1"):
+        collapse.mir_at_collapse(1)
+
+
+@pytest.mark.parametrize("c", [3, 10, 100, 1000])
+def test_mir_of_the_frame(c):
+    k = gram(collapse.simplex_etf(c))
+    np.testing.assert_allclose(mir(k, k), collapse.mir_at_collapse(c), rtol=1e-5)
+    np.testing.assert_allclose(matrix_entropy(k), math.log(c - 1), rtol=1e-5)
+    if c <= 100:
+        np.testing.assert_allclose(hdr(k, gram(3 * collapse.simplex_etf(c)[::-1])), 0, atol=1e-6)
+
+
+@functools.cache
+def at_collapse(c, d, repeats):
+    """Features and head on the frame in random directions and scales, and labels in any order."""
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    etf = reference.unit_rows(np.asarray(collapse.simplex_etf(c, d))) @ q
+    y = rng.permutation(np.tile(np.arange(c), repeats))
+    return 7 * etf[y], y, etf
+
+
+@pytest.mark.parametrize(("c", "d", "repeats"), [(4, 6, 2), (4, 6, 30), (7, 6, 12)])
+def test_interplay_at_collapse(c, d, repeats):
+    """By the n x n route and by both kinds of class moments."""
+    z, y, w = at_collapse(c, d, repeats)
+    z, w = jnp.asarray(z, jnp.float32), jnp.asarray(w, jnp.float32)
+    for got in (jax.jit(sample_interplay)(z, y, w), jax.jit(class_interplay)(z + 2, y, w)):
+        np.testing.assert_allclose(got.entropy_z, math.log(c - 1), rtol=1e-5)
+        np.testing.assert_allclose(got.mir, collapse.mir_at_collapse(c), rtol=1e-5)
+        np.testing.assert_allclose(got.hdr, 0, atol=1e-5)
+
+
+def test_two_classes_at_collapse():
+    """Entropies are zero, so the ratios are defined as zero, with finite derivatives."""
+    z, y, w = (jnp.asarray(a, jnp.float32) if a.ndim == 2 else a for a in at_collapse(2, 5, 10))
+    for f in (sample_interplay, class_interplay):
+        got = jax.jit(f)(z, y, w)
+        np.testing.assert_allclose(got[:4], 0, atol=2e-5)
+        assert got.mir == 0 and got.hdr == 0
+        total = jax.jit(jax.grad(lambda z, w, f=f: sum(f(z, y, w)), (0, 1)))
+        assert all(jnp.all(jnp.isfinite(g)) for g in total(z, w))
+    off = jax.jit(sample_interplay)(z.at[0, 0].add(3.0), y, w)
+    assert off.entropy_z > 0.01  # the features are no longer on one line
+
+
+MEASURES = {
+    "mir": (lambda z, y, w: sample_interplay(z, y, w).mir, 4),
+    "hdr": (lambda z, y, w: sample_interplay(z, y, w).hdr, 5),
+    "class mir": (lambda z, y, w: class_interplay(z, y, w).mir, 4),
+    "loss": (lambda z, y, w: losses.information_loss(z, w[y], 0.7, 0.3), None),
+}
+
+
+def defined(name, z, y, w):
+    if name == "loss":
+        return reference.information_loss(z, w[y], 0.7, 0.3)
+    f = reference.class_interplay if name == "class mir" else reference.sample_interplay
+    return f(z, y, w)[MEASURES[name][1]]
+
+
+def broken_symmetry(z, y, w):
+    """Unbalanced classes, two equal head rows: no extremum any more, but still ties and zeros.
+
+    With equal entropies min, max and the absolute value in the measures would have a kink.
+    """
+    keep = np.concatenate([np.flatnonzero(y != 3), np.flatnonzero(y == 3)[:5]])
+    return z[keep], y[keep], w[[0, 1, 2, 2]]
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("balanced", [True, False])
+def test_derivatives_at_collapse(name, balanced, x64):
+    """Tied eigenvalues, null space, repeated samples, and a head that lost rank, all at once."""
+    z, y, w = at_collapse(4, 6, 10) if balanced else broken_symmetry(*at_collapse(4, 6, 10))
+    rng = np.random.default_rng(1)
+    dz, dw = rng.normal(size=z.shape), rng.normal(size=w.shape)
+    f = MEASURES[name][0]
+    gradient = jax.jit(jax.grad(lambda z, w: f(z, y, w), (0, 1)))
+    by_z, by_w = gradient(z, w)
+    expected = [
+        reference.central_difference(lambda z: defined(name, z, y, w), z, dz),
+        reference.central_difference(lambda w: defined(name, z, y, w), w, dw),
+    ]
+    np.testing.assert_allclose([np.sum(by_z * dz), np.sum(by_w * dw)], expected, atol=2e-7)
+    if not balanced:
+        assert np.max(np.abs(expected)) > 1e-3
+    product = jax.jit(lambda z, w: jax.jvp(lambda z: gradient(z, w), (z,), (dz,))[1])(z, w)
+    assert all(jnp.all(jnp.isfinite(x)) for x in product)
+    assert max(jnp.max(jnp.abs(x)) for x in product) > 1e-4
+
+
+def test_float32_derivatives_at_collapse_match_float64():
+    z, y, w = (a.astype(np.float32) if a.ndim == 2 else a for a in at_collapse(4, 6, 10))
+    z, y, w = broken_symmetry(z, y, w)
+    f = jax.jit(jax.grad(lambda z, w: sample_interplay(z, y, w).mir, (0, 1)))
+    single = f(z, w)
+    with jax.enable_x64(True):
+        double = f(z.astype(np.float64), w.astype(np.float64))
+    for a, b in zip(single, double, strict=True):
+        assert a.dtype == jnp.float32 and jnp.any(jnp.abs(a) > 1e-4)
+        np.testing.assert_allclose(a, b, atol=1e-6)

@@ -1,0 +1,333 @@
+"""Entropy of one matrix: values at every order, and derivatives at ties and null eigenvalues."""
+
+import math
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jax.test_util import check_grads
+
+from infojax import collapse, effective_rank, feature_entropy, gram, matrix_entropy, spectrum
+
+ORDERS = (1, 2, 0.7, 1.0001, 1.3, 3.5, 50, math.inf)
+SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # differentiable at repeated eigenvalues too
+quick = hypothesis.settings(deadline=None, max_examples=25, derandomize=True)
+
+
+def every_order(f, orders=ORDERS):
+    """Not jitted, so that the orders share one compiled eigenvalue solver."""
+    return lambda z: jnp.stack([f(z, alpha) for alpha in orders])
+
+
+def gram_entropy(z, alpha):
+    return matrix_entropy(gram(z), alpha)
+
+
+of_features, of_gram = every_order(feature_entropy), every_order(gram_entropy)
+of_matrix, of_spectrum = every_order(matrix_entropy), every_order(spectrum.entropy_of_spectrum)
+KINDS = ("generic", "rank 5", "duplicates", "power law", "offset")
+
+
+def features(kind, n, d):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, d))
+    match kind:
+        case "rank 5":
+            z = z[:, :5] @ rng.normal(size=(5, d))
+        case "duplicates":
+            z = z[rng.integers(0, 9, n)]
+        case "power law":
+            z = z / np.arange(1, d + 1)
+        case "offset":
+            z = z + 1
+    return z.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_entropies_match_reference(kind):
+    for shape in ((20, 50), (90, 30)):
+        z = features(kind, *shape)
+        expected = [reference.entropy(reference.gram(z), alpha) for alpha in ORDERS]
+        np.testing.assert_allclose(of_features(z), expected, rtol=1e-5)
+    np.testing.assert_allclose(of_gram(z), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float64_entropies_match_reference(kind, x64):
+    z = features(kind, 90, 30).astype(np.float64)
+    expected = [reference.entropy(reference.gram(z), alpha) for alpha in ORDERS]
+    np.testing.assert_allclose(of_features(z), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_widened_first(dtype):
+    f = jax.jit(feature_entropy)
+    z = jnp.asarray(features("generic", 20, 50), dtype)
+    wide = f(z.astype(jnp.float32))
+    assert f(z).dtype == jnp.float32
+    assert f(z) == wide
+    assert f(features("generic", 20, 50)) != wide  # z was rounded before
+
+
+SPECTRA = {
+    "ties and zeros": [3.0] * 4 + [1.0] * 3 + [0.25] + [0.0] * 6,
+    "power law": 1 / np.arange(1.0, 41.0),
+    "one large": [1.0] + [0.02] * 11,
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_prescribed_spectrum(name):
+    w = np.array(SPECTRA[name])
+    q = np.linalg.qr(np.random.default_rng(1).normal(size=(len(w), len(w))))[0]
+    k = jnp.asarray(q @ np.diag(w) @ q.T, jnp.float32)
+    got = of_matrix(k)
+    expected = [reference.entropy_of_spectrum(w, a) for a in ORDERS]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    got = of_spectrum(jnp.asarray(w, jnp.float32))
+    np.testing.assert_allclose(got, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.3, 0.0, -0.6, -0.999])
+def test_two_vectors_have_binary_entropy_of_their_angle(cosine):
+    z = jnp.array([[2.0, 0.0, 0.0], [3 * cosine, 0.0, 3 * math.sqrt(1 - cosine**2)]])
+    p = (1 + abs(cosine)) / 2
+    binary = -p * math.log(p) - (1 - p) * math.log(1 - p)
+    np.testing.assert_allclose(feature_entropy(z), binary, rtol=1e-5)
+    np.testing.assert_allclose(feature_entropy(z, math.inf), -math.log(p), rtol=1e-5, atol=1e-7)
+
+
+def test_rank_one_is_zero_and_orthonormal_is_log_n():
+    rng = np.random.default_rng(2)
+    line = jnp.asarray(rng.normal(size=(20, 1)) * rng.normal(size=(1, 50)), jnp.float32)
+    np.testing.assert_allclose(of_features(line), 0, atol=1e-5)
+    q = jnp.asarray(np.linalg.qr(rng.normal(size=(50, 50)))[0][:20], jnp.float32)
+    np.testing.assert_allclose(of_features(q), math.log(20), rtol=1e-6)
+    np.testing.assert_allclose(effective_rank(q), 20, rtol=3e-6)
+    np.testing.assert_allclose(effective_rank(line), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_small_orders_do_not_count_rounding_as_rank(n):
+    rng = np.random.default_rng(3)
+    z = jnp.asarray(rng.normal(size=(20, n, 1)) * rng.normal(size=(20, 1, 16)), jnp.float32)
+    np.testing.assert_allclose(jax.jit(jax.vmap(lambda z: gram_entropy(z, 0.3)))(z), 0, atol=1e-5)
+
+
+def test_rounding_of_many_null_eigenvalues_does_not_add_up():
+    """Half a unit each, all of one sign, would be 1e-4 nats."""
+    z = np.random.default_rng(4).normal(size=(800, 8)) + 5
+    k = jnp.asarray(reference.gram(z), jnp.float32)
+    np.testing.assert_allclose(jax.jit(matrix_entropy)(k), reference.entropy(k), atol=4e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 33])
+def test_eigenvalues_match_numpy(n):
+    k = np.random.default_rng(5).normal(size=(3, n, n)).astype(np.float32)
+    k = k + k.swapaxes(1, 2)
+    expected = np.linalg.eigvalsh(k.astype(np.float64))
+    np.testing.assert_allclose(
+        spectrum.eigenvalues(k), expected, atol=1e-6 * max(1, n) * np.abs(k).max()
+    )
+
+
+small_integers = hnp.arrays(np.int8, (6, 4), elements=st.integers(-4, 4))
+of_some_orders = every_order(feature_entropy, (1, 0.7, 3.5))
+
+
+@quick
+@hypothesis.given(small_integers, st.integers(0, 2**16))
+def test_rotation_permutation_and_row_scales_change_nothing(z, seed):
+    rng = np.random.default_rng(seed)
+    z = z.astype(np.float64)
+    q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    scale = np.exp(rng.normal(size=(6, 1)) * 3)
+    k = reference.gram(z)
+    expected = [reference.entropy(k, alpha) if z.any() else 0 for alpha in (1, 0.7, 3.5)]
+    with jax.enable_x64(True):
+        for changed in (z, z @ q, rng.permutation(z), z[:, rng.permutation(4)], z * scale):
+            np.testing.assert_allclose(of_some_orders(changed), expected, atol=1e-9)
+
+
+# Derivatives
+
+
+@pytest.mark.parametrize("alpha", [1, 0.7])
+def test_derivatives_at_generic_points(alpha, x64):
+    """For features by rows and columns, and for a Gram matrix of low rank."""
+    z = jnp.asarray(np.random.default_rng(6).normal(size=(5, 3)))
+    f = feature_entropy if alpha == 1 else lambda z, alpha: matrix_entropy(z @ z.T, alpha)
+    check_grads(jax.jit(lambda z: f(z, alpha)), (z,), order=2)
+
+
+@pytest.mark.parametrize("alpha", [2, 1.0001, 3.5, 50, math.inf])
+def test_second_derivatives_of_other_orders(alpha, x64):
+    z, v = np.random.default_rng(14).normal(size=(2, 5, 3))
+    gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
+    np.testing.assert_allclose(
+        jax.jvp(gradient, (z,), (v,))[1],
+        reference.central_difference(gradient, z, v),
+        atol=1e-7,
+    )
+    slope = reference.central_difference(
+        lambda z: reference.entropy(reference.gram(z), alpha), z, v
+    )
+    np.testing.assert_allclose(np.sum(gradient(z) * v), slope, atol=2e-6)
+
+
+def special_points():
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=(3, 8))
+    etf = np.asarray(collapse.simplex_etf(4, 8), np.float64)
+    return {
+        "duplicates": z[[0, 0, 0, 0, 0, 1, 1, 2]],
+        "unbalanced collapse": etf[[0, 0, 0, 1, 1, 2, 2, 3]],
+        "collapse": etf[[0, 1, 2, 3, 0, 1, 2, 3]],
+        "orthonormal": np.linalg.qr(rng.normal(size=(8, 8)))[0],
+        "one sample": z[:1],
+        "tied and tall": etf[[0, 1, 2, 3, 0, 0]][:, :3],
+    }
+
+
+gradients = jax.jit(jax.jacrev(every_order(feature_entropy, SMOOTH)))
+
+
+@pytest.mark.parametrize("name", special_points())
+def test_first_derivatives_at_ties(name, x64):
+    z = special_points()[name]
+    direction = np.random.default_rng(9).normal(size=z.shape)
+    expected = [
+        reference.central_difference(
+            lambda z, a=alpha: reference.entropy(reference.gram(z), a), z, direction, 1e-5
+        )
+        for alpha in SMOOTH
+    ]
+    np.testing.assert_allclose(np.tensordot(gradients(z), direction, 2), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", special_points())
+def test_float32_gradients_match_float64(name):
+    z = special_points()[name].astype(np.float32)
+    single = gradients(z)
+    with jax.enable_x64(True):
+        double = gradients(z.astype(np.float64))
+    np.testing.assert_allclose(single, double, atol=3e-6)
+
+
+@pytest.mark.parametrize("alpha", [1, 0.7, 3.5])
+def test_second_derivatives_at_ties_of_fixed_rank(alpha, x64):
+    """Z = [7, 3] with two equal singular values: K = Z Z^T has a tie, and four zeros throughout."""
+    rng = np.random.default_rng(10)
+    z = np.linalg.qr(rng.normal(size=(7, 3)))[0] * [1, 1, 2]
+    v = rng.normal(size=z.shape)
+    hessian_vector = jax.jit(
+        lambda z, v: jax.jvp(jax.grad(lambda z: matrix_entropy(z @ z.T, alpha)), (z,), (v,))[1]
+    )
+    t = 1e-3
+    points = [reference.entropy((z + s * t * v) @ (z + s * t * v).T, alpha) for s in range(-2, 3)]
+    second = np.dot([-1, 16, -30, 16, -1], points) / (12 * t**2)
+    np.testing.assert_allclose(np.sum(hessian_vector(z, v) * v), second, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1, 0.7, math.inf])
+def test_hessian_vector_products_are_finite_where_rank_can_rise(alpha):
+    gradient = jax.grad(lambda z: gram_entropy(z, alpha))
+    product = jax.jit(lambda z, v: jax.jvp(gradient, (z,), (v,))[1])
+    v = jnp.asarray(np.random.default_rng(11).normal(size=(8, 8)), jnp.float32)
+    for name in ("duplicates", "unbalanced collapse", "collapse", "orthonormal"):
+        got = product(jnp.asarray(special_points()[name], jnp.float32), v)
+        assert jnp.all(jnp.isfinite(got)), name
+        if alpha != math.inf:  # which has no derivative at a tie of the largest
+            assert jnp.any(jnp.abs(got) > 1e-3), name
+
+
+@pytest.mark.parametrize("n", [2, 4, 40])
+@pytest.mark.parametrize("alpha", [0.7, 1, 1.3])
+def test_gradient_has_no_null_space_component(n, alpha):
+    """Rounding in null eigenvalues is no rank: at order 1, log of it would be a slope of 16."""
+    rng = np.random.default_rng(12)
+    rank = n // 2
+    z = reference.unit_rows(rng.normal(size=(20 * n, rank)) @ rng.normal(size=(rank, 60)))
+    z = z.reshape(20, n, 60)
+    gradient = jax.jit(jax.vmap(jax.grad(lambda k: matrix_entropy(k, alpha))))
+    got = gradient(jnp.asarray(z @ z.swapaxes(1, 2), jnp.float32))
+    null = np.stack([np.linalg.svd(x)[0][:, rank:] for x in z])
+    np.testing.assert_allclose(null.swapaxes(1, 2) @ np.asarray(got), 0, atol=1e-4)
+    if rank > 1:
+        assert np.abs(got).max() > 1e-2 / n
+
+
+def test_zero_rows_do_not_count_and_have_zero_gradient():
+    some = features("generic", 18, 50)
+    z = np.insert(some, [0, 3], 0, axis=0)
+    expected = [reference.entropy(reference.gram(some), alpha) for alpha in ORDERS]
+    np.testing.assert_allclose(of_features(z), expected, rtol=1e-5)
+    gradient = gradients(z)
+    assert jnp.all(jnp.isfinite(gradient))
+    np.testing.assert_array_equal(gradient[:, np.array([0, 4])], 0)
+    assert jnp.all(jnp.any(gradient != 0, (1, 2)))
+
+
+def test_zero_matrix_has_zero_entropy_and_gradient():
+    np.testing.assert_array_equal(of_matrix(jnp.zeros((3, 3))), 0)
+    np.testing.assert_array_equal(jax.jit(jax.jacrev(of_matrix))(jnp.zeros((3, 3))), 0)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_not_finite_in_nan_out(bad):
+    z = jnp.ones((20, 50)).at[1, 2].set(bad)
+    assert jnp.all(jnp.isnan(of_features(z)))
+    assert jnp.all(jnp.isnan(of_matrix(jnp.eye(3).at[1, 2].set(bad))))
+    assert jnp.all(jnp.isnan(of_spectrum(jnp.array([1.0, 2.0]).at[1].set(bad))))
+    assert jnp.isnan(effective_rank(z))
+    assert jnp.all(jnp.isnan(gram(z)[1])) and jnp.all(gram(z)[2:, 2:] > 0.9)
+
+
+def test_negative_trace_gives_nan():
+    assert jnp.isnan(matrix_entropy(jnp.diag(jnp.array([1.0, -3.0]))))
+
+
+@pytest.mark.parametrize("alpha", [0, -1, math.nan, -math.inf, True, "1", None])
+def test_order_must_be_a_positive_static_number(alpha):
+    for call in (feature_entropy, matrix_entropy, spectrum.entropy_of_spectrum):
+        with pytest.raises(ValueError, match="alpha"):
+            call(jnp.ones((3, 3)), alpha)
+        with pytest.raises(ValueError, match="alpha must be a Python number"):
+            jax.jit(call)(jnp.ones((3, 3)), 1.0)
+
+
+@pytest.mark.parametrize("call", [feature_entropy, effective_rank, gram])
+@pytest.mark.parametrize(
+    ("z", "shape"),
+    [
+        (jnp.ones(3), r"\(3,\)"),
+        (jnp.ones((2, 3, 4)), r"\(2, 3, 4\)"),
+        (jnp.ones((3, 2), int), r"int32 of shape \(3, 2\)"),
+        (jnp.ones((3, 2), complex), r"complex64 of shape \(3, 2\)"),
+        (jnp.ones((0, 2)), r"\(0, 2\)"),
+    ],
+)
+def test_features_must_be_a_real_matrix(call, z, shape):
+    with pytest.raises(ValueError, match=f"^z must .*{shape}"):
+        call(z)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3,), (0, 0)])
+def test_matrices_must_be_square(shape):
+    with pytest.raises(ValueError, match=rf"^k must .*\({', '.join(map(str, shape))},?\)"):
+        matrix_entropy(jnp.ones(shape))
+
+
+def test_sizes_beyond_lapack_are_refused():
+    k = jax.ShapeDtypeStruct((32_767, 32_767), jnp.float32)
+    with pytest.raises(ValueError, match=r"32,766 rows, got shape \(32767, 32767\)"):
+        jax.eval_shape(matrix_entropy, k)
+    assert jax.eval_shape(lambda k: matrix_entropy(k, 2), k).shape == ()  # needs no eigenvalues
