@@ -59,7 +59,7 @@ def render(records: list[dict[str, Any]]) -> str:
         rows.append(
             [
                 record["contender"],
-                f"{record['milliseconds_per_step']:.3g} ms",
+                tables.milliseconds(record["milliseconds_per_step"]),
                 f"{record['ratio']:.3g}×" if "ratio" in record else "",
                 f"{record['first_loss']:.6f}",
                 f"{record['loss_after_20']:.6f}",

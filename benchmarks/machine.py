@@ -55,7 +55,7 @@ def headline(machine: dict[str, Any]) -> str:
         lines.append(f"{names} are set here, which slows NumPy: measured without, for all.")
     busy = machine["load_before"][0]
     if busy > 0.5:
-        lines.append(f"The machine was not idle (load {busy}): only ratios mean anything.")
+        lines.append(f"The machine was not idle (load {busy}): take the numbers as rough.")
     return "\n".join(lines)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import matplotlib
 
+from benchmarks import tables
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -79,7 +81,7 @@ def _grokking(records: list[dict[str, Any]]) -> Any:
     bars = axis.barh(
         [r["contender"] for r in records], times, color=_COLOURS[: len(records)], label="median"
     )
-    axis.bar_label(bars, [f"{x:.3g} ms" for x in times], padding=3)
+    axis.bar_label(bars, [tables.milliseconds(x) for x in times], padding=3)
     axis.set_xscale("log")
     axis.set_xlim(min(times) / 3, max(times) * 3)
     axis.invert_yaxis()

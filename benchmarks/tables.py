@@ -26,3 +26,8 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
     return f"{value / 1e-6:.3g} µs"
+
+
+def milliseconds(value: float) -> str:
+    """Returns a time given in milliseconds, with three digits or none after the point."""
+    return f"{value:.3g} ms" if value < 100 else f"{value:,.0f} ms"
