@@ -1,6 +1,5 @@
 """Figures of the benchmarks, drawn from their JSON."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +91,12 @@ def _grokking(records: list[dict[str, Any]]) -> Any:
 
 def _lines(axis: Any, records: list[dict[str, Any]], names: list[str], x: str, y: str) -> None:
     """One line a contender, with the same colour and marker in every panel."""
-    for i, name in enumerate(names):
-        points = sorted((r[x], r[y]) for r in records if r["contender"] == name and y in r)
-        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-        axis.plot(*_columns(points), label=name, markersize=5, **style)
     axis.set_xscale("log")
-    axis.set_yscale("log")
     axis.grid(alpha=0.3)
-
-
-def _columns(points: Iterable[tuple[float, float]]) -> list[list[float]]:
-    columns = [list(column) for column in zip(*points, strict=True)]
-    return columns or [[], []]
+    for i, name in enumerate(names):
+        found = [r for r in records if r["contender"] == name and r.get(y, 0) > 0]
+        points = sorted((r[x], r[y]) for r in found)
+        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        axis.plot([p[0] for p in points], [p[1] for p in points], label=name, markersize=5, **style)
+        if points:  # matplotlib cannot draw an empty axis in logarithms
+            axis.set_yscale("log")
