@@ -264,7 +264,7 @@ checkpoints.save(30, module._state(30))
 """
 
 
-def test_killed_in_mid_save(copied):
+def test_killed_in_mid_save(copied, caplog):
     """What is there of a save that was killed does not count, nor stands in the way."""
     command = [sys.executable, "-c", KILLED_IN_MID_SAVE, str(copied.directory)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
@@ -274,3 +274,5 @@ def test_killed_in_mid_save(copied):
     _assert_equal_bits(copied.restore(), _state(20))
     copied.save(30)
     _assert_equal_bits(copied.restore(), _state(30))
+    assert sorted(p.name for p in copied.directory.iterdir()) == ["20", "30"]
+    assert caplog.records == []  # what orbax logs would come up among the user's lines
