@@ -156,7 +156,7 @@ def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
     >>> round(float(feature_entropy(jnp.eye(4, 3)[:3])), 4)  # log 3
     1.0986
     """
-    return spectrum.entropy(moments.smaller_product(moments.unit_rows(z)), alpha)
+    return spectrum.product_entropy(moments.smaller_product(moments.unit_rows(z)), alpha)
 
 
 def effective_rank(z: ArrayLike) -> jax.Array:
@@ -217,9 +217,9 @@ def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
         products = (z_hat[:, :, None] * v_hat[:, None, :]).reshape(n, -1)
         joint = moments.outer_product(products.T)
     return combine(
-        spectrum.entropy(moments.smaller_product(z_hat), alpha),
-        spectrum.entropy(moments.smaller_product(v_hat), alpha),
-        spectrum.entropy(joint, alpha),
+        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
+        spectrum.product_entropy(moments.smaller_product(v_hat), alpha),
+        spectrum.product_entropy(joint, alpha),
     )
 
 
@@ -266,9 +266,9 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
             moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat)
         )
     result = combine(
-        spectrum.entropy(moments.smaller_product(z_hat), alpha),
-        spectrum.entropy(head, alpha),
-        spectrum.entropy(joint, alpha),
+        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
+        spectrum.product_entropy(head, alpha),
+        spectrum.product_entropy(joint, alpha),
     )
     valid = jnp.all((y >= 0) & (y < c))
     return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))

@@ -95,6 +95,34 @@ def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     >>> round(float(entropy(jnp.eye(4))), 4)  # log 4
     1.3863
     """
+    return _normalised_entropy(k, alpha, of_product=False)
+
+
+def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
+    """`entropy` of a matrix `K = X Xᵀ` that is differentiated with respect to X.
+
+    The null space of K takes X to zero, so whatever slope it is given drops out. Nothing then has
+    to be taken for zero: in float32, true eigenvalues as small as rounding keep their share of
+    the gradient, whose error falls from 1e-2 to 1e-5 where X is nearly square.
+
+    Args:
+      k: products X Xᵀ, float32 or float64 [..., n, n].
+      alpha: order, a positive Python number or `math.inf`.
+
+    Returns:
+      Entropies in nats [...], as `entropy`.
+
+    Raises:
+      ValueError: as `entropy`.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(product_entropy(jnp.eye(4))), 4)  # log 4
+    1.3863
+    """
+    return _normalised_entropy(k, alpha, of_product=True)
+
+
+def _normalised_entropy(k: ArrayLike, alpha: float, of_product: bool) -> jax.Array:
     alpha = _checks.order(alpha)
     k = _checks.square("k", k)
     trace = jnp.trace(k, axis1=-2, axis2=-1)
@@ -104,7 +132,7 @@ def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
         value = _purity_entropy(p)
     else:
         _check_size(k)
-        value = _entropy(alpha, p)
+        value = _entropy(alpha, of_product, p)
     return jnp.where(jnp.isfinite(jnp.sum(k, (-2, -1))), value, jnp.nan)
 
 
@@ -178,33 +206,35 @@ def _rounding(w: jax.Array) -> jax.Array:
     return bound * jnp.max(jnp.abs(w), -1, keepdims=True)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _entropy(alpha: float, p: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _entropy(alpha: float, of_product: bool, p: jax.Array) -> jax.Array:
     """Entropy of matrices of unit trace."""
     return _sum_entropy(alpha, eigenvalues(p))
 
 
 @_entropy.defjvp
-def _entropy_jvp(alpha, primals, tangents):
+def _entropy_jvp(alpha, of_product, primals, tangents):
     (p,), (dp,) = primals, tangents
-    value, gradient = _entropy_and_gradient(alpha, p)
+    value, gradient = _entropy_and_gradient(alpha, of_product, p)
     return value, jnp.sum(gradient * dp, (-2, -1))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _entropy_and_gradient(alpha: float, p: jax.Array) -> tuple[jax.Array, jax.Array]:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _entropy_and_gradient(
+    alpha: float, of_product: bool, p: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     w, v = jnp.linalg.eigh(p)
     value = _sum_entropy(alpha, w)
-    return value, _congruence(v, _slope(alpha, w, value))
+    return value, _gradient(alpha, of_product, w, v, value)
 
 
 @_entropy_and_gradient.defjvp
-def _entropy_and_gradient_jvp(alpha, primals, tangents):
+def _entropy_and_gradient_jvp(alpha, of_product, primals, tangents):
     (p,), (dp,) = primals, tangents
     w, v = jnp.linalg.eigh(p)
     value = _sum_entropy(alpha, w)
     slope = _slope(alpha, w, value)
-    gradient = _congruence(v, slope)
+    gradient = _gradient(alpha, of_product, w, v, value)
     dvalue = jnp.sum(gradient * dp, (-2, -1))
     dp = (dp + jnp.swapaxes(dp, -1, -2)) / 2
     rotated = jnp.matmul(
@@ -216,6 +246,11 @@ def _entropy_and_gradient_jvp(alpha, primals, tangents):
         jnp.matmul(v, rotated, precision=_HIGHEST), jnp.swapaxes(v, -1, -2), precision=_HIGHEST
     )
     return (value, gradient), (dvalue, dgradient)
+
+
+def _gradient(alpha, of_product, w, v, value) -> jax.Array:
+    slope = _slope_of_product if of_product and 1 <= alpha < math.inf else _slope
+    return _congruence(v, slope(alpha, w, value))
 
 
 def _congruence(v: jax.Array, diagonal: jax.Array) -> jax.Array:
@@ -234,6 +269,12 @@ def _slope(alpha: float, w: jax.Array, value: jax.Array) -> jax.Array:
         largest = jnp.max(w, -1, keepdims=True)
         return -_top(w) / jnp.where(largest == 0, jnp.inf, largest)
     return jnp.where(_is_null(w), 0, -alpha * _power(alpha - 1, _log_abs(w) + value[..., None]))
+
+
+def _slope_of_product(alpha: float, w: jax.Array, value: jax.Array) -> jax.Array:
+    """The same for orders from 1 on, the null space having that of a hundredth of rounding."""
+    w = jnp.maximum(w, 0.01 * _rounding(w))
+    return -alpha * _power(alpha - 1, _log_abs(w) + value[..., None])
 
 
 def _power(beta: float, x: jax.Array) -> jax.Array:
