@@ -114,8 +114,11 @@ def neural_collapse(
       b: biases of the head, floating [C], or None.
 
     Returns:
-      A `NeuralCollapse`. Classes without samples are left out. Quotients with a zero denominator
-      are 0 if the numerator is 0 too, else inf. NaN if a feature or w is.
+      A `NeuralCollapse`. Classes without samples are left out, and C counts the others. Class
+      means that are equal up to rounding, or a single one, count as zero after centring.
+      Quotients with a zero denominator are 0 if the numerator is 0 too, else inf. Every field is
+      NaN if a feature or w holds NaN or inf, if a label was out of range under jit, or if there
+      are no samples.
 
     Raises:
       ValueError: w does not fit the statistics in shape or dtype.
@@ -133,14 +136,12 @@ def neural_collapse(
     present = statistics.counts > 0
     number = jnp.maximum(jnp.sum(present), 1).astype(w.dtype)
     total = jnp.maximum(jnp.sum(statistics.counts), 1).astype(w.dtype)
-    means = jnp.where(present[:, None], statistics.means - statistics.mean[None], 0)
+    means = _centred_means(statistics)
     head = jnp.where(present[:, None], w, 0)
     within = statistics.scatter / total
-    between = jnp.matmul(means.T, means, precision=_HIGHEST) / number
-    inverse = jnp.linalg.pinv(between, hermitian=True)
-    return NeuralCollapse(
-        nc1=jnp.sum(within * inverse) / number,
-        nc1_quotient=_quotient(jnp.trace(within), jnp.trace(between)),
+    result = NeuralCollapse(
+        nc1=_variability(within, means, number),
+        nc1_quotient=_quotient(jnp.trace(within), jnp.sum(means**2) / number),
         nc2_norms_means=_variation_of_norms(means, present),
         nc2_norms_head=_variation_of_norms(head, present),
         nc2_angles_means=_deviation_of_angles(means, present),
@@ -148,6 +149,8 @@ def neural_collapse(
         nc3=jnp.sum((_unit_matrix(head) - _unit_matrix(means)) ** 2),
         nc4=_misplaced_means(statistics.means, present, w, b),
     )
+    usable = jnp.isfinite(jnp.sum(means) + jnp.sum(w)) & jnp.any(present)
+    return NeuralCollapse(*(jnp.where(usable, x, jnp.nan) for x in result))
 
 
 def nearest_class_mean_agreement(
@@ -183,7 +186,9 @@ def nearest_class_mean_agreement(
     _checks.same_columns("z", z, "w", w)
     _checks.same_dtype("z", z, "w", w)
     logits = _logits(z, w, b)
-    # |z - μ|² up to |z|²
+    # |z - μ_c|² up to |z - μ|², centred so that a large mean μ does not cancel
+    centre = statistics.mean[None]
+    z, means = z - centre, means - centre
     distances = jnp.sum(means**2, 1)[None] - 2 * jnp.matmul(z, means.T, precision=_HIGHEST)
     distances = jnp.where((statistics.counts > 0)[None], distances, jnp.inf)
     agree = jnp.argmax(logits, 1) == jnp.argmin(distances, 1)
@@ -215,6 +220,26 @@ def _misplaced_means(means, present, w, b) -> jax.Array:
     wrong = (jnp.argmax(logits, 1) != jnp.arange(len(w))) & present
     share = jnp.sum(wrong) / jnp.maximum(jnp.sum(present), 1)
     return jnp.where(jnp.all(jnp.isfinite(logits)), share.astype(w.dtype), jnp.nan)
+
+
+def _variability(within: jax.Array, means: jax.Array, number: jax.Array) -> jax.Array:
+    """`tr(Σ_W Σ_B⁺) / C` by the singular values of M, whose squares would lose half the digits.
+
+    The means are centred, so M has rank C - 1 at most, and what more it seems to have is rounding.
+    """
+    _, s, v = jnp.linalg.svd(means, full_matrices=False)
+    kept = jnp.arange(len(s), dtype=s.dtype) < number - 1
+    kept &= s > max(means.shape) * jnp.finfo(s.dtype).eps * s[0]
+    along = jnp.sum(jnp.matmul(v, within, precision=_HIGHEST) * v, 1)
+    value = jnp.sum(jnp.where(kept, along / jnp.where(kept, s**2, 1), 0))
+    return jnp.where(s[0] == 0, _quotient(jnp.trace(within), s[0]), value)
+
+
+def _centred_means(statistics: Statistics) -> jax.Array:
+    present = (statistics.counts > 0)[:, None]
+    means = jnp.where(present, statistics.means - statistics.mean[None], 0)
+    rounding = 8 * jnp.finfo(means.dtype).eps * jnp.max(jnp.abs(statistics.means))
+    return jnp.where(jnp.max(jnp.abs(means)) <= rounding, 0, means)
 
 
 def _quotient(numerator: jax.Array, denominator: jax.Array) -> jax.Array:

@@ -303,7 +303,7 @@ def _controlled_mean(samples, count, rest: _Rest) -> tuple[jax.Array, jax.Array,
     are hardly larger (Σ of the complement's eigenvalues near zero, as at collapse).
     """
     dtype = samples.dtype
-    used = (jnp.arange(samples.shape[1]) < count).astype(dtype)
+    used = (jnp.arange(samples.shape[1], dtype=count.dtype) < count).astype(dtype)
     p = count.astype(dtype)
     y, half = samples[0], jnp.sum(samples[1] * used) / p
     x = samples[2:] - rest.moments[:, None]

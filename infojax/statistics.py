@@ -195,7 +195,7 @@ def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array)
 
         def add_block(i, carry):
             rows = jax.lax.dynamic_slice(order, (start + i * size,), (size,))
-            rows = jnp.where(jnp.arange(size) < new - i * size, rows, n)
+            rows = jnp.where(jnp.arange(size, dtype=new.dtype) < new - i * size, rows, n)
             return _add_block(carry, z.at[rows].get(mode="fill", fill_value=0), rows < n)
 
         blocks = -(-new // size)
