@@ -225,7 +225,7 @@ def _entropy_and_gradient(
 ) -> tuple[jax.Array, jax.Array]:
     w, v = jnp.linalg.eigh(p)
     value = _sum_entropy(alpha, w)
-    return value, _gradient(alpha, of_product, w, v, value)
+    return value, _congruence(v, _slope(alpha, of_product, w, value))
 
 
 @_entropy_and_gradient.defjvp
@@ -233,8 +233,8 @@ def _entropy_and_gradient_jvp(alpha, of_product, primals, tangents):
     (p,), (dp,) = primals, tangents
     w, v = jnp.linalg.eigh(p)
     value = _sum_entropy(alpha, w)
-    slope = _slope(alpha, w, value)
-    gradient = _gradient(alpha, of_product, w, v, value)
+    slope = _slope(alpha, of_product, w, value)
+    gradient = _congruence(v, slope)
     dvalue = jnp.sum(gradient * dp, (-2, -1))
     dp = (dp + jnp.swapaxes(dp, -1, -2)) / 2
     rotated = jnp.matmul(
@@ -248,33 +248,27 @@ def _entropy_and_gradient_jvp(alpha, of_product, primals, tangents):
     return (value, gradient), (dvalue, dgradient)
 
 
-def _gradient(alpha, of_product, w, v, value) -> jax.Array:
-    slope = _slope_of_product if of_product and 1 <= alpha < math.inf else _slope
-    return _congruence(v, slope(alpha, w, value))
-
-
 def _congruence(v: jax.Array, diagonal: jax.Array) -> jax.Array:
     """V diag(.) Vᵀ."""
     return jnp.matmul(v * diagonal[..., None, :], jnp.swapaxes(v, -1, -2), precision=_HIGHEST)
 
 
-def _slope(alpha: float, w: jax.Array, value: jax.Array) -> jax.Array:
+def _slope(alpha: float, of_product: bool, w: jax.Array, value: jax.Array) -> jax.Array:
     """Derivative of the entropy by each eigenvalue, up to a constant; 0 on the null space.
 
     `-α (e^{β(log w + S)} - 1) / β` with β = α - 1, which at α = 1 is `-(log w + S)`. The constant
     (free, since the trace of P is fixed) makes the mean over w zero, so that all slopes vanish
-    at a flat spectrum, and nothing cancels.
+    at a flat spectrum, and nothing cancels. For products and orders from 1 on, the null space has
+    the slope of a hundredth of rounding instead of 0; first and second derivatives must agree on
+    it, as it drops out of their sum.
     """
     if alpha == math.inf:
         largest = jnp.max(w, -1, keepdims=True)
         return -_top(w) / jnp.where(largest == 0, jnp.inf, largest)
+    if of_product and alpha >= 1:
+        w = jnp.maximum(w, 0.01 * _rounding(w))
+        return -alpha * _power(alpha - 1, _log_abs(w) + value[..., None])
     return jnp.where(_is_null(w), 0, -alpha * _power(alpha - 1, _log_abs(w) + value[..., None]))
-
-
-def _slope_of_product(alpha: float, w: jax.Array, value: jax.Array) -> jax.Array:
-    """The same for orders from 1 on, the null space having that of a hundredth of rounding."""
-    w = jnp.maximum(w, 0.01 * _rounding(w))
-    return -alpha * _power(alpha - 1, _log_abs(w) + value[..., None])
 
 
 def _power(beta: float, x: jax.Array) -> jax.Array:

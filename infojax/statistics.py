@@ -97,9 +97,8 @@ class Statistics(NamedTuple):
         """Statistics with a batch added.
 
         `4 N d²` operations in all, half of them for the moments by class and half for the
-        scatter. Each call reads and writes the whole statistics, so batches of a few thousand
-        samples are cheaper than small ones; inside `lax.scan`, or with the statistics donated
-        to `jax.jit`, they are updated in place.
+        scatter. Each call reads and writes the whole statistics, so batches of thousands of
+        samples cost less than small ones.
 
         Args:
           z: features, floating [n, d]; widened or narrowed to the statistics' dtype.
@@ -180,6 +179,7 @@ def _check_labels(y: np.ndarray, c: int) -> None:
 
 @jax.jit
 def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array) -> Statistics:
+    statistics, z, y, mask = _varying_alike((statistics, z, y, mask))
     z = z.astype(statistics.sum_pairs.dtype)
     n, c = y.shape[0], statistics.counts.shape[0]
     counted = mask & (y >= 0) & (y < c)
@@ -206,12 +206,27 @@ def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array)
 
     scatter, by_class = jax.lax.scan(
         add_class,
-        jnp.zeros_like(statistics.scatter),
+        _varying_alike((jnp.zeros_like(z, shape=(z.shape[1],) * 2), z))[0],
         (statistics.counts, statistics.moment_pairs, statistics.sum_pairs, start, new),
     )
     counts, moment_pairs, sum_pairs = by_class
     scatter_pair = _add(statistics.scatter_pair, scatter)
     return Statistics(counts, moment_pairs, sum_pairs + poison, scatter_pair)
+
+
+def _varying_alike(tree):
+    """Under shard_map, marks all arrays as varying over the axes that any of them varies over.
+
+    Loops there insist that what they carry keeps its axes; elsewhere this does nothing.
+    """
+    axes = [getattr(jax.typeof(x), "vma", frozenset()) for x in jax.tree.leaves(tree)]
+    every = frozenset().union(*axes)
+
+    def mark(x):
+        missing = tuple(every - getattr(jax.typeof(x), "vma", frozenset()))
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(mark, tree)
 
 
 def _block_size(n: int, c: int) -> int:
