@@ -38,7 +38,7 @@ wheel: env
 	$(BIN)/python tests/check_wheel.py build/wheel
 
 bench: env .venv/.bench
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)
 
 .venv/.bench: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[experiments,test,bench]'
