@@ -219,7 +219,9 @@ def _varying_alike(tree):
 
     Loops there insist that what they carry keeps its axes; elsewhere this does nothing.
     """
-    axes = [getattr(jax.typeof(x), "vma", frozenset()) for x in jax.tree.leaves(tree)]
+    axes: list[frozenset] = [
+        getattr(jax.typeof(x), "vma", frozenset()) for x in jax.tree.leaves(tree)
+    ]
     every = frozenset().union(*axes)
 
     def mark(x):
