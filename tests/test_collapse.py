@@ -1,4 +1,4 @@
-"""Neural collapse as an exact oracle: values and derivatives on the simplex ETF."""
+"""Neural collapse as an exact oracle: values, and derivatives there and at other ties."""
 
 import functools
 import math
@@ -12,13 +12,15 @@ import reference
 from infojax import (
     class_interplay,
     collapse,
+    feature_entropy,
     gram,
-    hdr,
     losses,
     matrix_entropy,
     mir,
     sample_interplay,
 )
+
+SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # orders differentiable at repeated eigenvalues too
 
 
 @pytest.mark.parametrize(("c", "d"), [(2, 1), (2, 4), (3, None), (10, 9), (10, 30), (100, None)])
@@ -54,13 +56,12 @@ def test_mir_at_collapse_of_two_classes_and_fewer():
         collapse.mir_at_collapse(1)
 
 
-@pytest.mark.parametrize("c", [3, 10, 100, 1000])
+@pytest.mark.parametrize("c", [3, 10, 1000])
 def test_mir_of_the_frame(c):
     k = gram(collapse.simplex_etf(c))
-    np.testing.assert_allclose(mir(k, k), collapse.mir_at_collapse(c), rtol=1e-5)
-    np.testing.assert_allclose(matrix_entropy(k), math.log(c - 1), rtol=1e-5)
-    if c <= 100:
-        np.testing.assert_allclose(hdr(k, gram(3 * collapse.simplex_etf(c)[::-1])), 0, atol=1e-6)
+    ratio, entropy = jax.jit(lambda k: (mir(k, k), matrix_entropy(k)))(k)
+    np.testing.assert_allclose(ratio, collapse.mir_at_collapse(c), rtol=1e-5)
+    np.testing.assert_allclose(entropy, math.log(c - 1), rtol=1e-5)
 
 
 @functools.cache
@@ -167,3 +168,60 @@ def test_float32_derivatives_at_collapse_match_float64():
     for a, b in zip(single, double, strict=True):
         assert a.dtype == jnp.float32 and jnp.any(jnp.abs(a) > 1e-4)
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+# Other points with repeated or null eigenvalues
+
+
+def special_points():
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=(3, 8))
+    etf = np.asarray(collapse.simplex_etf(4, 8), np.float64)
+    return {
+        "duplicates": z[[0, 0, 0, 0, 0, 1, 1, 2]],
+        "unbalanced collapse": etf[[0, 0, 0, 1, 1, 2, 2, 3]],
+        "collapse": etf[[0, 1, 2, 3, 0, 1, 2, 3]],
+        "orthonormal": np.linalg.qr(rng.normal(size=(8, 8)))[0],
+        "one sample": z[:1],
+        "tied and tall": etf[[0, 1, 2, 3, 0, 0]][:, :3],
+    }
+
+
+@jax.jit
+@jax.jacrev
+def gradients(z):
+    return jnp.stack([feature_entropy(z, alpha) for alpha in SMOOTH])
+
+
+@pytest.mark.parametrize("name", special_points())
+def test_first_derivatives_at_ties(name, x64):
+    z = special_points()[name]
+    direction = np.random.default_rng(9).normal(size=z.shape)
+    expected = [
+        reference.central_difference(
+            lambda z, a=alpha: reference.entropy(reference.gram(z), a), z, direction, 1e-5
+        )
+        for alpha in SMOOTH
+    ]
+    np.testing.assert_allclose(np.tensordot(gradients(z), direction, 2), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", special_points())
+def test_float32_gradients_match_float64(name):
+    z = special_points()[name].astype(np.float32)
+    single = gradients(z)
+    with jax.enable_x64(True):
+        double = gradients(z.astype(np.float64))
+    np.testing.assert_allclose(single, double, atol=3e-6)
+
+
+@pytest.mark.parametrize("alpha", [1, 0.7, math.inf])
+def test_hessian_vector_products_are_finite_where_rank_can_rise(alpha):
+    gradient = jax.grad(lambda z: matrix_entropy(gram(z), alpha))
+    product = jax.jit(lambda z, v: jax.jvp(gradient, (z,), (v,))[1])
+    v = jnp.asarray(np.random.default_rng(11).normal(size=(8, 8)), jnp.float32)
+    for name in ("duplicates", "unbalanced collapse", "collapse", "orthonormal"):
+        got = product(jnp.asarray(special_points()[name], jnp.float32), v)
+        assert jnp.all(jnp.isfinite(got)), name
+        if alpha != math.inf:  # which has no derivative at a tie of the largest
+            assert jnp.any(jnp.abs(got) > 1e-3), name

@@ -95,9 +95,8 @@ def test_measures_under_shard_map():
     y, w = jnp.arange(2 * N) % C, jnp.asarray(rng.normal(size=(C, 2)), jnp.float32)
 
     def measures(z, y):
-        found = (*infojax.sample_interplay(z, y, w), *infojax.class_interplay(z, y, w))
-        gradient = jax.grad(lambda z: infojax.sample_interplay(z, y, w).mir)(z)
-        return jnp.stack(found)[None], gradient
+        found, gradient = jax.value_and_grad(lambda z: infojax.sample_interplay(z, y, w).mir)(z)
+        return found[None], gradient
 
     alone = jax.jit(measures)
     halves = [alone(z[part], y[part]) for part in (slice(N), slice(N, None))]
@@ -114,24 +113,22 @@ def test_measures_under_shard_map():
             np.testing.assert_allclose(got, jnp.concatenate(want), atol=3e-6)
 
 
-@pytest.mark.parametrize("alpha", [1, 0.7])
-def test_vmap_and_batches_equal_a_loop(alpha):
+def test_vmap_and_batches_equal_a_loop():
     rng = np.random.default_rng(2)
     z = jnp.asarray(rng.normal(size=(2, 3, 7, 4)), jnp.float32)
     k = z @ z.swapaxes(-1, -2)
-    loop = jnp.stack([infojax.matrix_entropy(x, alpha) for x in k.reshape(6, 7, 7)]).reshape(2, 3)
-    np.testing.assert_allclose(infojax.matrix_entropy(k, alpha), loop, rtol=1e-6)
-    mapped = jax.vmap(jax.vmap(lambda x: infojax.matrix_entropy(x, alpha)))
+    one = jax.jit(infojax.matrix_entropy)
+    loop = jnp.stack([one(x) for x in k.reshape(6, 7, 7)]).reshape(2, 3)
+    np.testing.assert_allclose(one(k), loop, rtol=1e-6)
+    mapped = jax.jit(jax.vmap(jax.vmap(infojax.matrix_entropy)))
     np.testing.assert_allclose(mapped(k), loop, rtol=1e-6)
-    gradient = jax.grad(lambda x: infojax.matrix_entropy(x, alpha))
+    gradient = jax.jit(jax.grad(infojax.matrix_entropy))
     one_by_one = jnp.stack([gradient(x) for x in k[0]])
-    np.testing.assert_allclose(jax.vmap(gradient)(k[0]), one_by_one, atol=1e-6)
-    np.testing.assert_allclose(
-        infojax.mutual_information(k, k[::-1], alpha),
-        [[infojax.mutual_information(a, b, alpha) for a, b in zip(x, y, strict=True)]
-         for x, y in zip(k, k[::-1], strict=True)],
-        atol=3e-6,
-    )  # fmt: skip
+    np.testing.assert_allclose(jax.jit(jax.vmap(gradient))(k[0]), one_by_one, atol=1e-6)
+    of_pair = jax.jit(infojax.mutual_information)
+    loop = jnp.stack([of_pair(a, b) for a, b in zip(k[0], k[1], strict=True)])
+    np.testing.assert_allclose(of_pair(k[0], k[1]), loop, atol=3e-6)
+    assert not np.allclose(loop[0], loop[1], atol=1e-3)
 
 
 @pytest.mark.parametrize("d", [2, 12])

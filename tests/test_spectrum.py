@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.test_util import check_grads
 
-from infojax import collapse, effective_rank, feature_entropy, gram, matrix_entropy, spectrum
+from infojax import effective_rank, feature_entropy, gram, matrix_entropy, spectrum
 
 ORDERS = (1, 2, 0.7, 1.0001, 1.3, 3.5, 50, math.inf)
-SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # differentiable at repeated eigenvalues too
 quick = hypothesis.settings(deadline=None, max_examples=25, derandomize=True)
 
 
@@ -75,9 +74,9 @@ def test_half_precision_is_widened_first(dtype):
 
 
 SPECTRA = {
-    "ties and zeros": [3.0] * 4 + [1.0] * 3 + [0.25] + [0.0] * 6,
+    "ties and zeros": [3.0] * 4 + [1.0] * 3 + [0.25] + [0.0] * 32,
     "power law": 1 / np.arange(1.0, 41.0),
-    "one large": [1.0] + [0.02] * 11,
+    "one large": [1.0] + [0.01] * 39,
 }
 
 
@@ -177,43 +176,16 @@ def test_derivatives_at_generic_points(alpha, x64):
     np.testing.assert_allclose(np.sum(gradient(z) * v), slope, atol=2e-6)
 
 
-def special_points():
-    rng = np.random.default_rng(8)
-    z = rng.normal(size=(3, 8))
-    etf = np.asarray(collapse.simplex_etf(4, 8), np.float64)
-    return {
-        "duplicates": z[[0, 0, 0, 0, 0, 1, 1, 2]],
-        "unbalanced collapse": etf[[0, 0, 0, 1, 1, 2, 2, 3]],
-        "collapse": etf[[0, 1, 2, 3, 0, 1, 2, 3]],
-        "orthonormal": np.linalg.qr(rng.normal(size=(8, 8)))[0],
-        "one sample": z[:1],
-        "tied and tall": etf[[0, 1, 2, 3, 0, 0]][:, :3],
-    }
-
-
-gradients = jax.jit(jax.jacrev(every_order(feature_entropy, SMOOTH)))
-
-
-@pytest.mark.parametrize("name", special_points())
-def test_first_derivatives_at_ties(name, x64):
-    z = special_points()[name]
-    direction = np.random.default_rng(9).normal(size=z.shape)
-    expected = [
-        reference.central_difference(
-            lambda z, a=alpha: reference.entropy(reference.gram(z), a), z, direction, 1e-5
-        )
-        for alpha in SMOOTH
-    ]
-    np.testing.assert_allclose(np.tensordot(gradients(z), direction, 2), expected, atol=2e-6)
-
-
-@pytest.mark.parametrize("name", special_points())
-def test_float32_gradients_match_float64(name):
-    z = special_points()[name].astype(np.float32)
-    single = gradients(z)
+@pytest.mark.parametrize("alpha", [1, 3.5])
+def test_float32_gradients_keep_small_eigenvalues(alpha):
+    """Down to 4e-6 of the largest and 1e-7 of the trace; below order 1 they drown in rounding."""
+    z = np.random.default_rng(15).normal(size=(8, 8)) / np.arange(1.0, 9.0) ** 3
+    z = reference.unit_rows(z).astype(np.float32)
+    gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
+    single = gradient(z)
     with jax.enable_x64(True):
-        double = gradients(z.astype(np.float64))
-    np.testing.assert_allclose(single, double, atol=3e-6)
+        double = gradient(z.astype(np.float64))
+    np.testing.assert_allclose(single, double, atol=1e-4 * np.abs(double).max())
 
 
 @pytest.mark.parametrize("alpha", [1, 0.7, 3.5])
@@ -229,18 +201,6 @@ def test_second_derivatives_at_ties_of_fixed_rank(alpha, x64):
     points = [reference.entropy((z + s * t * v) @ (z + s * t * v).T, alpha) for s in range(-2, 3)]
     second = np.dot([-1, 16, -30, 16, -1], points) / (12 * t**2)
     np.testing.assert_allclose(np.sum(hessian_vector(z, v) * v), second, rtol=1e-6)
-
-
-@pytest.mark.parametrize("alpha", [1, 0.7, math.inf])
-def test_hessian_vector_products_are_finite_where_rank_can_rise(alpha):
-    gradient = jax.grad(lambda z: gram_entropy(z, alpha))
-    product = jax.jit(lambda z, v: jax.jvp(gradient, (z,), (v,))[1])
-    v = jnp.asarray(np.random.default_rng(11).normal(size=(8, 8)), jnp.float32)
-    for name in ("duplicates", "unbalanced collapse", "collapse", "orthonormal"):
-        got = product(jnp.asarray(special_points()[name], jnp.float32), v)
-        assert jnp.all(jnp.isfinite(got)), name
-        if alpha != math.inf:  # which has no derivative at a tie of the largest
-            assert jnp.any(jnp.abs(got) > 1e-3), name
 
 
 @pytest.mark.parametrize("n", [2, 4, 40])
@@ -264,7 +224,7 @@ def test_zero_rows_do_not_count_and_have_zero_gradient():
     z = np.insert(some, [0, 3], 0, axis=0)
     expected = [reference.entropy(reference.gram(some), alpha) for alpha in ORDERS]
     np.testing.assert_allclose(of_features(z), expected, rtol=1e-5)
-    gradient = gradients(z)
+    gradient = jax.jit(jax.jacrev(of_features))(z)
     assert jnp.all(jnp.isfinite(gradient))
     np.testing.assert_array_equal(gradient[:, np.array([0, 4])], 0)
     assert jnp.all(jnp.any(gradient != 0, (1, 2)))
