@@ -19,6 +19,7 @@ the moments of each sample, and keeps the basis.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _BATCH = 32  # probes multiplied together
 _DEFLATED = 256  # most dimensions of the Krylov space of leading eigenvectors
 _POWERS = 16  # products with the matrix that build it
-_STEPS = (8, 16, 24, 32, 48, 64, 96, 128)  # Lanczos steps at which the bracket is looked at
+_STEPS = (8, 16, 32, 64, 128)  # Lanczos steps at which the bracket is looked at
 
 
 class Operator(NamedTuple):
@@ -121,8 +122,10 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
         samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
         count = result.probes + _BATCH
         value, error, half = _controlled_mean(samples, count, rest)
-        error = jnp.sqrt(error**2 + (coupling + half) ** 2)
-        return key, samples, Estimate(known + value, error, count)
+        value = known + value
+        rounding = 8 * jnp.finfo(operator.dtype).eps * jnp.abs(value)
+        error = jnp.sqrt(error**2 + (coupling + half) ** 2 + rounding**2)
+        return key, samples, Estimate(value, error, count)
 
     zero = jnp.zeros((), operator.dtype)
     state = key_probes, jnp.zeros((4, length), operator.dtype), Estimate(zero, zero, jnp.int32(0))
@@ -160,13 +163,22 @@ def _leading(operator: Operator, key) -> _Leading:
         w = operator.apply(v)
         coefficients = _product(w, basis.T)
         projected = jax.lax.dynamic_update_slice_in_dim(projected, coefficients, i * block, 0)
-        v = _orthonormal(w - _product(coefficients, basis))
-        return basis, projected, _orthonormal(v - _product(_product(v, basis.T), basis))
+        floor = (32 * jnp.finfo(w.dtype).eps) ** 2 * jnp.max(jnp.sum(w * w, 1))
+        v = _orthonormal(w - _product(coefficients, basis), floor)
+        # Where the space is exhausted, as by eigenvalues of high multiplicity, a new start.
+        ended = jnp.sum(v * v, 1, keepdims=True) < 0.5
+        v = jnp.where(ended, random_rows(jax.random.fold_in(key, i + 1)), v)
+        for _ in range(2):
+            v = _orthonormal(v - _product(_product(v, basis.T), basis), 0)
+        return basis, projected, v
 
-    shape = (total, operator.size)
-    start = jax.random.normal(key, (block, operator.size), operator.dtype)
-    state = jnp.zeros(shape, start.dtype), jnp.zeros((total, total), start.dtype), start
-    state = *state[:2], _orthonormal(_orthonormal(start))
+    def random_rows(key):
+        rows = jax.random.normal(key, (block, operator.size), operator.dtype)
+        return rows / math.sqrt(operator.size)
+
+    zeros = jnp.zeros((total, operator.size), operator.dtype)
+    start = _orthonormal(_orthonormal(random_rows(key), 0), 0)
+    state = zeros, jnp.zeros((total, total), operator.dtype), start
     basis, projected, _ = jax.lax.fori_loop(0, _POWERS, grow, state)
     projected = jnp.tril(projected) + jnp.tril(projected, -1).T
     vectors = _product(jnp.linalg.eigh(projected)[1].T, basis)
@@ -180,11 +192,11 @@ def _leading(operator: Operator, key) -> _Leading:
     return _Leading(vectors, values.reshape(-1), residuals.reshape(-1))
 
 
-def _orthonormal(w: jax.Array) -> jax.Array:
-    """Orthonormal rows that span the rows of w, the dependent ones replaced by zeros."""
+def _orthonormal(w: jax.Array, floor) -> jax.Array:
+    """Orthonormal rows that span the rows of w; zeros for those dependent or of square <= floor."""
     squares, u = jnp.linalg.eigh(_product(w, w.T))
-    bound = 8 * w.shape[0] * jnp.finfo(w.dtype).eps * squares[-1]
-    scale = jnp.where(squares > bound, 1 / jnp.sqrt(jnp.where(squares > bound, squares, 1)), 0)
+    kept = squares > jnp.maximum(floor, 8 * w.shape[0] * jnp.finfo(w.dtype).eps * squares[-1])
+    scale = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, squares, 1)), 0)
     return _product((u * scale[None]).T, w)
 
 
@@ -298,26 +310,34 @@ def _last_pivot(alphas, betas) -> jax.Array:
 def _controlled_mean(samples, count, rest: _Rest) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Mean of the samples at the known moments, its standard error, and the mean half bracket.
 
-    The coefficients of the two control variates are fitted by least squares, with a ridge that
-    keeps them from amplifying the rounding of the known moments where the samples' own moments
-    are hardly larger (Σ of the complement's eigenvalues near zero, as at collapse).
+    Least squares on the two control variates, one after the other, since they are often nearly
+    proportional. A ridge keeps a coefficient from amplifying the rounding of the known moments,
+    where the samples' own moments are hardly larger than that (as at collapse).
     """
-    dtype = samples.dtype
-    used = (jnp.arange(samples.shape[1], dtype=count.dtype) < count).astype(dtype)
-    p = count.astype(dtype)
-    y, half = samples[0], jnp.sum(samples[1] * used) / p
-    x = samples[2:] - rest.moments[:, None]
-    x_mean, y_mean = jnp.sum(x * used[None], 1) / p, jnp.sum(y * used) / p
-    x, y = (x - x_mean[:, None]) * used[None], (y - y_mean) * used
-    variance = jnp.sum(x * x, 1) / (p - 1)
-    scale = jnp.sqrt(variance + p * rest.rounding**2)
-    x, x_mean, rounding = x / scale[:, None], x_mean / scale, rest.rounding / scale
-    correlation = _product(x, x.T) / (p - 1) + jnp.diag(p * rounding**2 + 1e-6)
-    slope = jnp.linalg.solve(correlation, _product(x, y) / (p - 1))
-    residual = y - _product(slope, x)
-    freedom = p - 3
-    leverage = 1 / p + jnp.dot(x_mean, jnp.linalg.solve(correlation, x_mean)) / (p - 1)
+    used = jnp.arange(samples.shape[1], dtype=count.dtype) < count
+    p = count.astype(samples.dtype)
+    y, half = samples[0], jnp.sum(jnp.where(used, samples[1], 0)) / p
+    first, second = samples[2:] - rest.moments[:, None]
+    rounding, second_rounding = rest.rounding
+
+    def regress(y, x, rounding):
+        """Takes the part of y that x explains from y, at x = 0: coefficient, leverage."""
+        x_mean, y_mean = (jnp.sum(jnp.where(used, a, 0)) / p for a in (x, y))
+        dx = jnp.where(used, x - x_mean, 0)
+        square = jnp.sum(dx * dx) + p**2 * rounding**2
+        slope = jnp.sum(dx * (y - y_mean)) / jnp.where(square == 0, 1, square)
+        leverage = x_mean**2 / jnp.where(square == 0, 1, square)
+        return y - slope * x, leverage, (slope * rounding) ** 2
+
+    y, leverage, rounded = regress(y, first, rounding)
+    scale = jnp.max(jnp.where(used, jnp.abs(second), 0))
+    second, _, inherited = regress(second, first, rounding)
+    noise = 4 * jnp.finfo(samples.dtype).eps * scale
+    y, more_leverage, more_rounded = regress(
+        y, second, jnp.sqrt(second_rounding**2 + inherited + noise**2)
+    )
+    mean, freedom = jnp.sum(jnp.where(used, y, 0)) / p, p - 3
+    variance = jnp.sum(jnp.where(used, y - mean, 0) ** 2) / freedom
     student = 1 + 1.25 / freedom + 1.5 / freedom**2  # so that two errors hold 95 %
-    square = jnp.sum(residual**2) / freedom * leverage * student**2
-    error = jnp.sqrt(square + jnp.sum((slope * rounding) ** 2))
-    return y_mean - jnp.dot(slope, x_mean), error, half
+    square = student**2 * variance * (1 / p + leverage + more_leverage)
+    return mean, jnp.sqrt(square + rounded + more_rounded), half

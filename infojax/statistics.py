@@ -179,7 +179,6 @@ def _check_labels(y: np.ndarray, c: int) -> None:
 
 @jax.jit
 def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array) -> Statistics:
-    statistics, z, y, mask = _varying_alike((statistics, z, y, mask))
     z = z.astype(statistics.sum_pairs.dtype)
     n, c = y.shape[0], statistics.counts.shape[0]
     counted = mask & (y >= 0) & (y < c)
@@ -188,6 +187,9 @@ def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array)
     new = jnp.bincount(y, length=c + 1)[:c].astype(jnp.int32)
     start = jnp.cumsum(new) - new
     size = _block_size(n, c)
+    # A zero that under shard_map varies over the axes of all arguments, as loops there insist.
+    anchor = (z[0, 0] == 0) & (y[0] == 0) & (statistics.counts[0] == 0)
+    zero = jnp.where(anchor, 0, 0).astype(z.dtype)
     order = jnp.pad(moments.sorted_order(y, c), (0, size), constant_values=n)
 
     def add_class(scatter, of_class):
@@ -200,35 +202,21 @@ def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array)
 
         blocks = -(-new // size)
         _, moment, total, scatter = jax.lax.fori_loop(
-            0, blocks, add_block, (old_count.astype(z.dtype), moment, total, scatter)
+            0,
+            blocks,
+            add_block,
+            (zero + old_count.astype(z.dtype), zero + moment, zero + total, scatter),
         )
         return scatter, (old_count + new, moment, total)
 
     scatter, by_class = jax.lax.scan(
         add_class,
-        _varying_alike((jnp.zeros_like(z, shape=(z.shape[1],) * 2), z))[0],
+        zero + jnp.zeros_like(statistics.scatter),
         (statistics.counts, statistics.moment_pairs, statistics.sum_pairs, start, new),
     )
     counts, moment_pairs, sum_pairs = by_class
     scatter_pair = _add(statistics.scatter_pair, scatter)
     return Statistics(counts, moment_pairs, sum_pairs + poison, scatter_pair)
-
-
-def _varying_alike(tree):
-    """Under shard_map, marks all arrays as varying over the axes that any of them varies over.
-
-    Loops there insist that what they carry keeps its axes; elsewhere this does nothing.
-    """
-    axes: list[frozenset] = [
-        getattr(jax.typeof(x), "vma", frozenset()) for x in jax.tree.leaves(tree)
-    ]
-    every = frozenset().union(*axes)
-
-    def mark(x):
-        missing = tuple(every - getattr(jax.typeof(x), "vma", frozenset()))
-        return jax.lax.pcast(x, missing, to="varying") if missing else x
-
-    return jax.tree.map(mark, tree)
 
 
 def _block_size(n: int, c: int) -> int:

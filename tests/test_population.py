@@ -172,7 +172,7 @@ def check_devices():
 
     mapped = jax.pmap(collect, axis_name="devices")(z.reshape(k, 50, 7), y.reshape(k, 50))
     found = [jax.tree.map(lambda x: x[-1], mapped)]
-    mesh = jax.make_mesh((k,), ("devices",))
+    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
     for check_vma in (True, False):
         sharded = jax.shard_map(
             collect, mesh=mesh, in_specs=P("devices"), out_specs=P(), check_vma=check_vma
@@ -181,7 +181,9 @@ def check_devices():
     for got in found:
         assert_statistics(jax.device_get(got), expected)
         got = jax.tree.map(jnp.asarray, jax.device_get(got))
-        np.testing.assert_allclose(values(population.interplay(got, w)), whole, rtol=1e-5)
+        # Information is a difference of entropies and has their absolute error.
+        close = {"rtol": 1e-5, "atol": 1e-5}
+        np.testing.assert_allclose(values(population.interplay(got, w)), whole, **close)
     print("devices agree")
 
 
@@ -363,12 +365,13 @@ def small_limits(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("alpha", [0.7, 1.0, 1.3, 3.0, math.inf])
+@pytest.mark.parametrize("alpha", [0.7, 1.0, 3.0, math.inf])
 def test_estimates_lie_within_their_errors(alpha, small_limits):
     z, y, w = problem(2000, 20, 12)
     exact = infojax.sample_interplay(z, y, w, alpha)
     s = collected(z, y, 12)
-    got = population.interplay(s, w, alpha, rtol=1e-3, key=jax.random.key(1))
+    run = jax.jit(population.interplay, static_argnums=2)
+    got = run(s, w, alpha, key=jax.random.key(1))
     error = got.standard_error
     assert got.route == "lanczos" and (got.probes > 0) == (alpha != math.inf)
     assert 0 < error.mutual_information <= 1e-3 * exact.mutual_information
@@ -393,7 +396,8 @@ def test_estimate_under_jit_and_its_tolerance(small_limits):
 def test_estimate_at_collapse(small_limits):
     etf = collapse.simplex_etf(12, 20)
     y = np.tile(np.arange(12), 50)
-    got = population.interplay(collected(etf[y], y, 12), etf)
+    got = jax.jit(population.interplay)(collected(etf[y], y, 12), etf)
+    print(got)
     np.testing.assert_allclose(got.mir, collapse.mir_at_collapse(12), rtol=1e-4)
     assert got.standard_error.mir < 1e-3
 
@@ -401,15 +405,17 @@ def test_estimate_at_collapse(small_limits):
 def test_estimate_from_features_without_moments(small_limits):
     z, y, w = problem(600, 20, 12)
     exact = infojax.sample_interplay(z, y, w)
-    got = population.interplay_of_features(z, y, w)
+    got = jax.jit(population.interplay_of_features)(z, y, w)
     assert got.route == "lanczos"
     np.testing.assert_allclose(got.mir, exact.mir, atol=3 * got.standard_error.mir)
     small_limits.setattr(population, "_MOMENTS", 0)
-    got = population.interplay_of_features(z, y, w, rtol=3e-3)
+    jax.clear_caches()
+    run = jax.jit(functools.partial(population.interplay_of_features, rtol=3e-3))
+    got = run(z, y, w)
     assert got.route == "lanczos" and 0 < got.standard_error.mir <= 3e-3 * got.mir
     np.testing.assert_allclose(got.mir, exact.mir, atol=3 * got.standard_error.mir)
     y[4] = 12
-    bad = jax.jit(population.interplay_of_features)(z, y, w)
+    bad = run(z, y, w)
     assert all(np.isnan(x) for x in values(bad))
 
 
@@ -446,7 +452,7 @@ def test_rank_bound_bounds_the_least_squares_error():
         residual = targets - z2 @ np.linalg.lstsq(z2, targets, rcond=None)[0]
         error = np.mean(np.sum(residual**2, 0))
         bound = float(population.rank_bound(jnp.array(float(r1)), jnp.array(float(r2))))
-        assert bound == max(0, 1 - r2 / r1)
+        np.testing.assert_allclose(bound, max(0, 1 - r2 / r1), rtol=1e-6)
         assert error >= bound - 0.02
         if shared == min(r1, r2):  # attained where Z2 lies inside Z1
             np.testing.assert_allclose(error, bound, atol=0.02)
