@@ -397,7 +397,6 @@ def test_estimate_at_collapse(small_limits):
     etf = collapse.simplex_etf(12, 20)
     y = np.tile(np.arange(12), 50)
     got = jax.jit(population.interplay)(collected(etf[y], y, 12), etf)
-    print(got)
     np.testing.assert_allclose(got.mir, collapse.mir_at_collapse(12), rtol=1e-4)
     assert got.standard_error.mir < 1e-3
 
