@@ -71,7 +71,7 @@ def test_gram_matrices_match_definition(name, alpha):
     z, y, w = samples(*ROUTES["n x n"])
     got = getattr(infojax, name)(gram(z), gram(w[y]), alpha)
     expected = getattr(reference, name)(reference.gram(z), reference.gram(w[y]), alpha)
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("n", "d", "e"), [(30, 6, 8), (30, 5, 3)])
@@ -83,7 +83,7 @@ def test_interplay_matches_definition(n, d, e):
     assert_fields_close(got, [reference.interplay(z, v, alpha) for alpha in ORDERS], 1e-5)
 
 
-@pytest.mark.parametrize("offset", [0, 300])
+@pytest.mark.parametrize("offset", [0, 3000])
 def test_class_interplay_matches_definition(offset):
     z, y, w = samples(200, 8, 5)
     y = np.where(y == 3, 1, y)  # a class without samples
