@@ -171,7 +171,7 @@ def test_derivatives_in_all_modes(x64):
     check_grads(jax.jit(lambda z: matrix_entropy(z @ z.T, 0.7)), (z,), order=2)
 
 
-@pytest.mark.parametrize("alpha", ORDERS)
+@pytest.mark.parametrize("alpha", [1, 2, 0.7, 1.0001, 50, math.inf])
 def test_derivatives_at_generic_points(alpha, x64):
     z, v = np.random.default_rng(14).normal(size=(2, 5, 3))
     gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
