@@ -1,9 +1,10 @@
-"""Records of a run: metrics.jsonl and the same scalars as TensorBoard events."""
+"""Records of a run: metrics.jsonl and the same scalars as TensorBoard events; JSON lines."""
 
 import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -62,11 +63,24 @@ class Recorder:
 
 def read_records(workdir: Path) -> list[dict[str, float]]:
     """Returns the records of a run, in order; a line cut off by a kill is left out."""
-    path = workdir / "metrics.jsonl"
-    records = []
+    return read_lines(workdir / "metrics.jsonl")
+
+
+def append_line(path: Path, content: dict[str, Any]) -> None:
+    """Appends one object to a file of JSON lines, after what a kill left whole of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.read_text().endswith("\n"):
+        path.write_text("".join(json.dumps(line) + "\n" for line in read_lines(path)))
+    with path.open("a") as file:
+        file.write(json.dumps(content) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the objects of a file of JSON lines; none if there is no file."""
+    lines = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
-            records.append(json.loads(line))
+            lines.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    return records
+    return lines

@@ -7,6 +7,7 @@ import pytest
 
 from infojax import plots
 from infojax.errors import UserError
+from infojax.plots import grokking
 
 SIZES = (16, 64)
 STEPS = (0, 1, 2, 5, 10, 100)
@@ -60,7 +61,7 @@ def figures():
     """Figures of some runs, before they are written."""
 
     def draw(*workdirs):
-        return plots._grokking([plots.load_run(workdir) for workdir in workdirs])
+        return grokking.figures([plots.load_run(workdir) for workdir in workdirs])
 
     yield draw
     plt.close("all")
@@ -198,7 +199,7 @@ def test_overlay_of_other_batch_sizes(make_run, figures):
 
 def test_overlay_of_runs_of_the_same_name(make_run, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setitem(plots._DRAWN, "grokking", lambda runs: seen.extend(runs) or {})
+    monkeypatch.setitem(plots._FIGURES, "grokking", lambda runs: seen.extend(runs) or {})
     runs = [make_run("x/grokking"), make_run("y/grokking")]
     plots.draw(runs, tmp_path / "figures")
     assert [run.name for run in seen] == [str(run) for run in runs]
