@@ -109,7 +109,7 @@ def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
     batch = train.shard_padded(training, jax.local_device_count())
 
     def start():
-        return jax_utils.replicate(train.init_state(params, program.optimizer))
+        return jax_utils.replicate(train.init_state(program.update, params))
 
     def loss_of(count):
         return float(program.advance(start(), batch, count).loss[0])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -19,9 +19,13 @@ from infojax.recorder import Recorder
 AXIS = "batch"
 
 Params = Any
+ModelState = Any
 Batch = Any
+Terms = dict[str, jax.Array]
 Metrics = dict[str, float]
-LossFn = Callable[[Params, Batch], jax.Array]
+LossFn = Callable[
+    [Params, ModelState, Batch, jax.Array], tuple[jax.Array, tuple[ModelState, Terms]]
+]
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -30,16 +34,22 @@ class TrainState(flax.struct.PyTreeNode):
     Attributes:
       step: number of updates made, int32 [].
       params: model parameters.
+      model_state: what the loss changes beside them, as running statistics; {} if nothing.
       opt_state: optimiser state.
+      ema: exponential moving average of the parameters; None if none is kept.
       loss: training loss before the latest update, float32 []; 0 before the first.
+      terms: what the loss is made of, by name, float32 []; as `loss`.
       lowest_loss: smallest training loss so far, float32 [].
       spike: largest ratio of the loss to the smallest loss before it, since the last evaluation.
     """
 
     step: jax.Array
     params: Params
+    model_state: ModelState
     opt_state: optax.OptState
+    ema: Params | None
     loss: jax.Array
+    terms: Terms
     lowest_loss: jax.Array
     spike: jax.Array
 
@@ -47,44 +57,98 @@ class TrainState(flax.struct.PyTreeNode):
 Advance = Callable[[TrainState, Batch, int], TrainState]
 
 
-def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+class Update(NamedTuple):
+    """How a state becomes the next one.
+
+    Attributes:
+      loss_fn: `loss_fn(params, model_state, batch, index) -> (loss, (model_state, terms))`, whose
+        mean over replicas is the loss. The index counts the calls from the first step on, so that
+        data drawn by it are the same however a run was interrupted.
+      optimizer: gradient transformation.
+      ema_decay: of the moving average of parameters, in (0, 1); None keeps none.
+      parts: calls of loss_fn whose gradients are averaged in one update (gradient accumulation).
+      terms: names of the terms that loss_fn returns.
+    """
+
+    loss_fn: LossFn
+    optimizer: optax.GradientTransformation
+    ema_decay: float | None = None
+    parts: int = 1
+    terms: tuple[str, ...] = ()
+
+
+def stateless(loss_fn: Callable[[Params, Batch], jax.Array]) -> LossFn:
+    """Returns a loss of parameters and batch alone in the form that an `Update` takes."""
+    return lambda params, model_state, batch, _: (loss_fn(params, batch), (model_state, {}))
+
+
+def init_state(update: Update, params: Params, model_state: ModelState = None) -> TrainState:
     """Returns the state before the first update."""
-    infinity = jnp.float32(math.inf)
     return TrainState(
         step=jnp.int32(0),
         params=params,
-        opt_state=optimizer.init(params),
+        model_state={} if model_state is None else model_state,
+        opt_state=update.optimizer.init(params),
+        ema=None if update.ema_decay is None else params,
         loss=jnp.float32(0),
-        lowest_loss=infinity,
+        terms={name: jnp.float32(0) for name in update.terms},
+        lowest_loss=jnp.float32(math.inf),
         spike=jnp.float32(0),
     )
 
 
-def train_step(
-    state: TrainState, batch: Batch, loss_fn: LossFn, optimizer: optax.GradientTransformation
-) -> TrainState:
+def train_step(state: TrainState, batch: Batch, update: Update) -> TrainState:
     """One update of one replica; a pure function with collectives over the axis `batch`.
 
     Args:
       state: the same on every replica.
-      batch: this replica's share of the global batch.
-      loss_fn: `loss_fn(params, batch)`, whose mean over replicas is the loss.
-      optimizer: gradient transformation.
+      batch: what the loss is computed from: this replica's share of a batch, or the data that the
+        loss draws its share from.
+      update: loss and optimiser.
 
     Returns:
       The next state, the same on every replica.
     """
-    loss, gradient = jax.value_and_grad(loss_fn)(state.params, batch)
-    loss, gradient = jax.lax.pmean((loss, gradient), AXIS)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    results = _gradient(state, batch, update)
+    (loss, (model_state, terms)), gradient = jax.lax.pmean(results, AXIS)
+    updates, opt_state = update.optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if update.ema_decay is not None:
+        ema = optax.incremental_update(params, ema, 1 - update.ema_decay)
     return TrainState(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
+        model_state=model_state,
         opt_state=opt_state,
+        ema=ema,
         loss=loss,
+        terms=terms,
         lowest_loss=jnp.minimum(state.lowest_loss, loss),
         spike=jnp.maximum(state.spike, _ratio(loss, state.lowest_loss)),
     )
+
+
+def _gradient(state: TrainState, batch: Batch, update: Update):
+    """`((loss, (model_state, terms)), gradient)`, the mean over the parts of a batch."""
+    value_and_grad = jax.value_and_grad(update.loss_fn, has_aux=True)
+    first = state.step * update.parts
+    if update.parts == 1:
+        return value_and_grad(state.params, state.model_state, batch, first)
+
+    def add(carry, part):
+        model_state, sums = carry
+        (loss, (model_state, terms)), gradient = value_and_grad(
+            state.params, model_state, batch, first + part
+        )
+        return (model_state, jax.tree.map(jnp.add, sums, (loss, terms, gradient))), None
+
+    zeros = jax.tree.map(jnp.zeros_like, (state.loss, state.terms, state.params))
+    (model_state, sums), _ = jax.lax.scan(
+        add, (state.model_state, zeros), jnp.arange(update.parts, dtype=jnp.int32)
+    )
+    loss, terms, gradient = jax.tree.map(lambda x: x / update.parts, sums)
+    return (loss, (model_state, terms)), gradient
 
 
 def _ratio(loss: jax.Array, lowest: jax.Array) -> jax.Array:
@@ -95,7 +159,7 @@ def _ratio(loss: jax.Array, lowest: jax.Array) -> jax.Array:
     )
 
 
-def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) -> Advance:
+def make_train_step(update: Update) -> Advance:
     """Returns `advance(state, batch, num_steps)`: many updates in one dispatch, under pmap.
 
     The number of steps is a traced argument of a loop on the device, so that one compilation
@@ -106,10 +170,24 @@ def make_train_step(loss_fn: LossFn, optimizer: optax.GradientTransformation) ->
     def advance(state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
         end = state.step + num_steps
         goes_on = lambda state: (state.step < end) & jnp.isfinite(state.loss)  # noqa: E731
-        body = lambda state: train_step(state, batch, loss_fn, optimizer)  # noqa: E731
+        body = lambda state: train_step(state, batch, update)  # noqa: E731
         return jax.lax.while_loop(goes_on, body, state)
 
     return jax.pmap(advance, axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0)
+
+
+def make_evaluate(measure: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `measure` under pmap: per-replica arguments in, the first replica's result out.
+
+    `measure` has collectives over the axis `batch`, so that every replica has the same result.
+    """
+    mapped = jax.pmap(measure, axis_name=AXIS)
+    return lambda *arguments: single(mapped(*arguments))
+
+
+def single(replicated: Any) -> Any:
+    """Returns the copy on this process's first device."""
+    return jax.tree.map(lambda x: x.addressable_data(0)[0], replicated)
 
 
 def shard_padded(batch: Any, num_devices: int) -> tuple[Any, np.ndarray]:
@@ -151,7 +229,7 @@ def fit(
     Args:
       state: the initial state, not replicated.
       advance: makes a number of updates of a replicated state.
-      evaluate: metrics of a state that is not replicated; recorded at eval_steps.
+      evaluate: metrics of a replicated state; recorded at eval_steps.
       eval_steps: ascending steps.
       checkpoint_every: steps between checkpoints; one is also saved at the end and on SIGINT or
         SIGTERM.
@@ -184,32 +262,34 @@ def fit(
                 count = min(target, boundary, step + steps_per_call) - step
                 replicated = advance(replicated, count)
                 step += count
-                loss = float(replicated.loss[0])
-                _check_finite(int(replicated.step[0]), {"train/loss": loss}, checkpoints)
+                loss = float(single(replicated.loss))
+                _check_finite(int(single(replicated.step)), {"train/loss": loss}, checkpoints)
                 progress.update(step, {"train/loss": loss})
                 if step == target:
                     replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
                 signum = interrupts.received  # once: a signal may come between the lines below
                 if step % checkpoint_every == 0 or step == eval_steps[-1] or signum:
-                    _save(step, jax_utils.unreplicate(replicated), checkpoints)
+                    _save(step, single(replicated), checkpoints)
                 if signum and step < eval_steps[-1]:
                     raise Interrupted(signum, step)
-    return jax_utils.unreplicate(replicated)
+    return single(replicated)
 
 
 def _record(replicated, evaluate, checkpoints, recorder, progress) -> TrainState:
     """Evaluates and records; returns the state with its spike monitor started anew."""
-    state = jax_utils.unreplicate(replicated)
-    metrics = evaluate(state)
-    _check_finite(int(state.step), metrics, checkpoints)
-    recorder.write(int(state.step), metrics)
-    progress.update(int(state.step), metrics)
+    metrics = evaluate(replicated)
+    step = int(single(replicated.step))
+    _check_finite(step, metrics, checkpoints)
+    recorder.write(step, metrics)
+    progress.update(step, metrics)
     return replicated.replace(spike=jnp.zeros_like(replicated.spike))
 
 
 def _save(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
     """Saves a state that its latest update has not spoilt (the loss would show that later)."""
-    parts = jax.device_get({"params": state.params, "opt_state": state.opt_state})
+    parts = jax.device_get(
+        {"params": state.params, "model_state": state.model_state, "opt_state": state.opt_state}
+    )
     largest = {
         jax.tree_util.keystr(path, simple=True, separator="/"): float(np.max(np.abs(leaf)))
         for path, leaf in jax.tree_util.tree_leaves_with_path(parts)

@@ -29,10 +29,10 @@ _POPULATION_RTOL = 1e-3  # relative standard error of MIR, where it is estimated
 
 
 class Program(NamedTuple):
-    """What all seeds share: the model, the optimiser and the compiled functions."""
+    """What all seeds share: the model, its update and the compiled functions."""
 
     model: PairTransformer
-    optimizer: optax.GradientTransformation
+    update: train.Update
     advance: train.Advance
     measure: Any
 
@@ -57,7 +57,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def build(config: ConfigDict) -> Program:
-    """Returns the model, the optimiser and the functions that train and measure it."""
+    """Returns the model, its update and the functions that train and measure it."""
     model = PairTransformer(
         num_tokens=config.modulus + 1,
         d_model=config.d_model,
@@ -75,10 +75,11 @@ def build(config: ConfigDict) -> Program:
         _, logits = _outputs(model, params, examples)
         return jnp.sum(weights * example_loss(logits, examples.results))
 
+    update = train.Update(train.stateless(loss_fn), optimizer)
     return Program(
         model,
-        optimizer,
-        train.make_train_step(loss_fn, optimizer),
+        update,
+        train.make_train_step(update),
         jax.jit(
             functools.partial(measure, model, config.metric_batch_sizes, config.population_splits)
         ),
@@ -103,14 +104,15 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     directory.mkdir(parents=True, exist_ok=True)
     checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)
 
-    def evaluate(state: train.TrainState) -> train.Metrics:
+    def evaluate(replicated: train.TrainState) -> train.Metrics:
+        state = train.single(replicated)
         metrics = program.measure(state.params, training, test)
         metrics["train/loss_spike"] = state.spike
         return {name: float(value) for name, value in metrics.items()}
 
     try:
         train.fit(
-            train.init_state(params, program.optimizer),
+            train.init_state(program.update, params),
             lambda state, count: program.advance(state, batch, count),
             evaluate,
             train.evaluation_steps(config.num_steps, config.eval_every),

@@ -58,8 +58,9 @@ def with_information(params, batch):
 
 def trained(loss_fn, optimizer, n, num_devices, num_steps):
     """State after some steps on n examples over some devices."""
-    advance = train.make_train_step(loss_fn, optimizer)
-    state = replicate(train.init_state(init_params(), optimizer), num_devices)
+    update = train.Update(train.stateless(loss_fn), optimizer)
+    advance = train.make_train_step(update)
+    state = replicate(train.init_state(update, init_params()), num_devices)
     return single(advance(state, train.shard_padded(examples(n), num_devices), num_steps))
 
 

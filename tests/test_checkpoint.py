@@ -14,7 +14,11 @@ from infojax import train
 from infojax.checkpoint import Checkpoints
 from infojax.errors import UserError
 
-OPTIMIZER = optax.adamw(optax.linear_schedule(0.0, 1e-3, 10), weight_decay=0.1)
+UPDATE = train.Update(
+    train.stateless(lambda params, batch: jnp.float32(0)),
+    optax.adamw(optax.linear_schedule(0.0, 1e-3, 10), weight_decay=0.1),
+    ema_decay=0.9,
+)
 
 
 def _state(value):
@@ -25,7 +29,7 @@ def _state(value):
         "bfloat16": jnp.asarray(rng.normal(size=5), jnp.bfloat16),
         "nested": {"scalar": jnp.float32(rng.normal()), "half": jnp.asarray([0.1], jnp.float16)},
     }
-    state = train.init_state(params, OPTIMIZER)
+    state = train.init_state(UPDATE, params, {"mean": jnp.zeros(3)})
     draw = lambda x: np.asarray(rng.integers(1, 99, np.shape(x))).astype(x.dtype)  # noqa: E731
     state = state.replace(opt_state=jax.tree.map(draw, state.opt_state), step=jnp.int32(value))
     return state.replace(spike=jnp.float32(np.nextafter(np.float32(1), 2)))
@@ -247,7 +251,7 @@ def test_other_shapes_are_not_restored(copied):
     template = _state(0)
     template.params["float32"] = jnp.zeros((300, 8))
     checkpoints = Checkpoints(copied.directory)
-    with pytest.raises(UserError, match=r"params/float32 is float32 \(300, 7\), not .*8\)"):
+    with pytest.raises(UserError, match=r"ema/float32 is float32 \(300, 7\), not .*8\)"):
         checkpoints.restore(template)
     checkpoints.close()
 

@@ -19,12 +19,13 @@ from infojax.recorder import Recorder, read_records
 LAST = 20
 EVAL_STEPS = train.evaluation_steps(LAST, 3)
 OPTIMIZER = optax.chain(optax.trace(0.9), optax.scale(-0.05))
+UPDATE = train.Update(train.stateless(problems.cross_entropy), OPTIMIZER)
 BATCH = train.shard_padded(problems.examples(7), 2)
 
 
 @pytest.fixture(scope="module")
 def advance():
-    return train.make_train_step(problems.cross_entropy, OPTIMIZER)
+    return train.make_train_step(UPDATE)
 
 
 def _measure(state):
@@ -35,14 +36,14 @@ def _measure(state):
 def _fit(workdir, advance, evaluate=_measure, state=None, batch=BATCH, **settings):
     settings = {"eval_steps": EVAL_STEPS, "checkpoint_every": 4, "steps_per_call": 3} | settings
     if state is None:
-        state = train.init_state(problems.init_params(), OPTIMIZER)
+        state = train.init_state(UPDATE, problems.init_params())
     checkpoints, recorder = Checkpoints(workdir / "checkpoints"), Recorder(workdir)
     try:
         return jax.device_get(
             train.fit(
                 state,
                 lambda state, count: advance(state, batch, count),
-                evaluate,
+                lambda replicated: evaluate(train.single(replicated)),
                 checkpoints=checkpoints,
                 recorder=recorder,
                 shown=("train/loss", "size"),
@@ -77,7 +78,7 @@ def test_uninterrupted(uninterrupted):
 
 
 def test_fit_is_the_same_as_one_advance(uninterrupted, advance):
-    state = train.init_state(problems.init_params(), OPTIMIZER)
+    state = train.init_state(UPDATE, problems.init_params())
     state = problems.single(advance(problems.replicate(state, 2), BATCH, LAST))
     for name in ("params", "opt_state", "loss", "lowest_loss"):
         jax.tree.map(
@@ -173,11 +174,12 @@ def test_chunks_end_at_evaluations_and_checkpoints(advance, tmp_path):
 
 def _fit_script(workdir, table, slopes=None, evaluate=None, **settings):
     loss_fn, optimizer, params = problems.scripted(table, slopes)
+    update = train.Update(train.stateless(loss_fn), optimizer)
     return _fit(
         workdir,
-        train.make_train_step(loss_fn, optimizer),
+        train.make_train_step(update),
         evaluate or (lambda state: {"x": float(state.params["x"]), "spike": float(state.spike)}),
-        state=train.init_state(params, optimizer),
+        state=train.init_state(update, params),
         batch=np.zeros((2, 1), np.float32),
         **{"eval_steps": [0, 3, 9], "steps_per_call": 10} | settings,
     )

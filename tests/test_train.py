@@ -75,6 +75,7 @@ def test_eight_devices_equal_one():
 def test_shard_map_equals_pmap(loss_fn, check_vma):
     """The same step; parameters are cast to varying, or their gradients would be added up."""
     optimizer = optax.sgd(0.5)
+    update = train.Update(train.stateless(loss_fn), optimizer)
     batch = jax.tree.map(np.concatenate, train.shard_padded(problems.examples(8), 2))
     mesh = jax.make_mesh((2,), (train.AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
     replicated, split = PartitionSpec(), PartitionSpec(train.AXIS)
@@ -83,13 +84,13 @@ def test_shard_map_equals_pmap(loss_fn, check_vma):
         if check_vma:
             cast = lambda x: jax.lax.pcast(x, train.AXIS, to="varying")  # noqa: E731
             state = jax.tree.map(cast, state)
-        state = train.train_step(state, batch, loss_fn, optimizer)
+        state = train.train_step(state, batch, update)
         return jax.tree.map(lambda x: x[None], state)
 
     mapped = jax.shard_map(
         step, mesh=mesh, in_specs=(replicated, split), out_specs=split, check_vma=check_vma
     )
-    state = train.init_state(problems.init_params(), optimizer)
+    state = train.init_state(update, problems.init_params())
     for _ in range(3):
         state = problems.single(jax.jit(mapped)(state, batch))
     _assert_close(state, problems.trained(loss_fn, optimizer, 8, 2, 3))
@@ -98,11 +99,12 @@ def test_shard_map_equals_pmap(loss_fn, check_vma):
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_chunks_of_any_length_give_the_same_bits(num_devices):
     optimizer = optax.chain(optax.trace(0.9), optax.scale(-0.1))
-    advance = train.make_train_step(problems.cross_entropy, optimizer)
+    update = train.Update(train.stateless(problems.cross_entropy), optimizer)
+    advance = train.make_train_step(update)
     batch = train.shard_padded(problems.examples(7), num_devices)
     states = []
     for chunks in ([10], [3, 7], [1] * 10, [9, 0, 1]):
-        state = train.init_state(problems.init_params(), optimizer)
+        state = train.init_state(update, problems.init_params())
         state = problems.replicate(state, num_devices)
         for chunk in chunks:
             state = advance(state, batch, chunk)
@@ -145,8 +147,9 @@ def test_evaluation_steps_are_dense_early_and_a_few_hundred_in_all():
 
 def _advanced(table, chunks, slopes=None):
     loss_fn, optimizer, params = problems.scripted(table, slopes)
-    advance = train.make_train_step(loss_fn, optimizer)
-    state = problems.replicate(train.init_state(params, optimizer), 2)
+    update = train.Update(train.stateless(loss_fn), optimizer)
+    advance = train.make_train_step(update)
+    state = problems.replicate(train.init_state(update, params), 2)
     states = []
     for chunk in chunks:
         state = advance(state, np.zeros((2, 1), np.float32), chunk)

@@ -146,12 +146,12 @@ def _adamw(config):
 
 def test_optimiser_is_adamw_with_warm_up(optax_promotion):
     config = _smoke()
-    optimizer, reference = grokking.build(config).optimizer, _adamw(config)
+    optimizer, reference = grokking.build(config).update.optimizer, _adamw(config)
     rng = np.random.default_rng(2)
     expected = {"kernel": rng.normal(size=(4, 3)), "bias": rng.normal(size=3)}
-    state = train.init_state(_float32(expected), optimizer)
     update = jax.jit(optimizer.update)
-    params, opt_state, moved = state.params, state.opt_state, []
+    params, moved = _float32(expected), []
+    opt_state = optimizer.init(params)
     for _ in range(14):
         gradient = {name: rng.normal(size=x.shape) for name, x in expected.items()}
         updates, opt_state = update(_float32(gradient), opt_state, params)
@@ -172,7 +172,7 @@ def test_training_agrees_with_plain_training_in_float64(optax_promotion):
     training, _ = modular.split_examples(config.modulus, "a+b", config.train_fraction, seed=0)
     num_tokens = config.modulus + 1
     initial = jax.jit(program.model.init)(jax.random.key(0), training.operands[:1])["params"]
-    state = train.init_state(initial, program.optimizer)
+    state = train.init_state(program.update, initial)
     batch = train.shard_padded(training, jax.local_device_count())
     replicated = jax.tree.map(lambda x: jnp.stack([x] * jax.local_device_count()), state)
     replicated = program.advance(replicated, batch, 12)
