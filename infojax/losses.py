@@ -1,10 +1,11 @@
-"""Losses: information between features and head rows, and cross-entropy that stays exact."""
+"""Losses: information of features and head rows, cross-modal alignment, exact cross-entropy."""
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
+from infojax.alignment import cross_modal_alignment as cross_modal_alignment
 from infojax.information import interplay
 
 
