@@ -6,7 +6,7 @@ from jax.typing import ArrayLike
 
 from infojax import _checks
 from infojax.alignment import cross_modal_alignment as cross_modal_alignment
-from infojax.information import interplay
+from infojax.information import Interplay, interplay
 
 
 def information_loss(
@@ -43,14 +43,37 @@ def information_loss(
     >>> round(float(information_loss(jnp.eye(2), jnp.eye(2), 1.0, 1.0)), 4)  # -log 2
     -0.6931
     """
-    if axis_name is not None:
-        z, v = jax.lax.all_gather((z, v), axis_name, tiled=True)
-    shared = interplay(z, v)
+    shared = global_interplay(z, v, axis_name)
     difference = jnp.abs(shared.entropy_z - shared.entropy_v)
     return id_weight * difference - mi_weight * shared.mutual_information
 
 
-def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) -> jax.Array:
+def global_interplay(z: ArrayLike, v: ArrayLike, axis_name: str | None = None) -> Interplay:
+    """Interplay of the samples of all replicas, for losses made of its fields.
+
+    Args:
+      z: features, floating [n, d].
+      v: head rows of the same samples, floating [n, e].
+      axis_name: as in `information_loss`, which also says how gradients are to be combined.
+
+    Returns:
+      An `Interplay` of scalars, the same on every replica.
+
+    Raises:
+      ValueError: as `infojax.interplay`.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(global_interplay(jnp.eye(2), jnp.eye(2)).mir), 4)
+    1.0
+    """
+    if axis_name is not None:
+        z, v = jax.lax.all_gather((z, v), axis_name, tiled=True)
+    return interplay(z, v)
+
+
+def cross_entropy(
+    logits: ArrayLike, labels: ArrayLike, smoothing: float | jax.Array = 0.0
+) -> jax.Array:
     r"""Cross-entropy with label smoothing, from margins, exact in float32 however small.
 
     .. math:: L = \log(1 + \sum_{j \ne y} e^{m_j}) - \frac{\varepsilon}{C} \sum_{j \ne y} m_j,
@@ -64,7 +87,8 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) 
       logits: floating [..., C]; float16 and bfloat16 are widened to float32. A class other than
         the label may have -inf, for probability zero; any other infinity gives NaN.
       labels: class of each example, integer [...], in [0, C); outside, the loss is NaN.
-      smoothing: ε in [0, 1]; the target is `(1 - ε) onehot(y) + ε / C`.
+      smoothing: ε in [0, 1]; the target is `(1 - ε) onehot(y) + ε / C`. A JAX scalar is taken as
+        it is, so that one compiled step serves every ε.
 
     Returns:
       Loss of each example in nats [...].
@@ -83,8 +107,10 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) 
     if logits.ndim == 0:
         raise ValueError(f"logits must have shape [..., C], got {logits.shape}")
     labels = _checks.labels("labels", labels, *logits.shape[:-1])
-    if not 0 <= _checks.number("smoothing", smoothing) <= 1:
-        raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
+    if not isinstance(smoothing, jax.Array):
+        smoothing = _checks.number("smoothing", smoothing)
+        if not 0 <= smoothing <= 1:
+            raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
     c = logits.shape[-1]
     is_label = jnp.expand_dims(labels, -1) == jax.lax.broadcasted_iota(
         labels.dtype, logits.shape, logits.ndim - 1
@@ -94,7 +120,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) 
     others = jnp.where(is_label, -jnp.inf, margins)
     top = jax.lax.stop_gradient(jnp.maximum(jnp.max(others, -1), 0))
     loss = top + jnp.log1p(jnp.expm1(-top) + jnp.sum(jnp.exp(others - top[..., None]), -1))
-    if smoothing:
+    if isinstance(smoothing, jax.Array) or smoothing:
         loss = loss - smoothing / c * jnp.sum(jnp.where(is_label, 0, margins), -1)
     valid = (labels >= 0) & (labels < c) & jnp.isfinite(own[..., 0])
     return jnp.where(valid, loss, jnp.nan)

@@ -185,6 +185,11 @@ def make_evaluate(measure: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arguments: single(mapped(*arguments))
 
 
+def put_shards(tree: Any) -> Any:
+    """Puts arrays [devices, ...] on this process's devices, one row each."""
+    return jax.pmap(lambda x: x)(tree)
+
+
 def single(replicated: Any) -> Any:
     """Returns the copy on this process's first device."""
     return jax.tree.map(lambda x: x.addressable_data(0)[0], replicated)

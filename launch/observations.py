@@ -3,6 +3,9 @@
 from typing import Any
 
 import numpy as np
+from scipy import stats
+
+from infojax import collapse
 
 Record = dict[str, float]
 Observation = dict[str, Any]
@@ -77,6 +80,59 @@ def of_grokking(history: list[Record], n: int) -> dict[str, Observation]:
             spike is not None and spike <= 10,
         ),
     }
+
+
+def of_supervised(
+    history: list[Record], split: str, n: int, num_classes: int
+) -> dict[str, Observation]:
+    """Measures what figures 1 and 2 show: MIR rises and HDR falls with accuracy.
+
+    Args:
+      history: records in order of steps.
+      split: the split evaluated on.
+      n: size of the batches of MIR and HDR.
+      num_classes: number of classes C.
+
+    Returns:
+      As `of_grokking`. The rank correlations are Spearman's, over the evaluations after step 0.
+    """
+    trained = [record for record in history if record["step"] > 0]
+    accuracy, mir, hdr = (
+        np.array([record[f"{split}/{name}"] for record in trained])
+        for name in ("accuracy", f"mir_{n}", f"hdr_{n}")
+    )
+    with_mir, with_hdr = (_rank_correlation(accuracy, x) for x in (mir, hdr))
+    collapsed = float(collapse.mir_at_collapse(num_classes))
+    return {
+        "accuracy": _observation(f"{split} accuracy at the end", float(accuracy[-1]), True),
+        "mir_rises": _observation(
+            f"rank correlation of MIR (n = {n}) with {split} accuracy (positive)",
+            with_mir,
+            with_mir is not None and with_mir > 0,
+        ),
+        "hdr_falls": _observation(
+            f"rank correlation of HDR (n = {n}) with {split} accuracy (negative)",
+            with_hdr,
+            with_hdr is not None and with_hdr < 0,
+        ),
+        "mir_below_collapse": _observation(
+            f"MIR (n = {n}) at the end (below its value at collapse, {collapsed:.4f})",
+            float(mir[-1]),
+            float(mir[-1]) < collapsed,
+        ),
+        "hdr_above_collapse": _observation(
+            f"HDR (n = {n}) at the end (above its value at collapse, 0)",
+            float(hdr[-1]),
+            float(hdr[-1]) > 0,
+        ),
+    }
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Spearman's, or None where one of them does not vary."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(stats.spearmanr(x, y).statistic)
 
 
 def summarize(

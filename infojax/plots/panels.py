@@ -53,8 +53,10 @@ def require_records(runs: list[Run]) -> None:
             )
 
 
-def panel(axis: Axes, runs: list[Run], series: dict[str, str], label: str) -> None:
-    """Draws series (name in the legend to name of the metric) of all runs over log epochs.
+def panel(
+    axis: Axes, runs: list[Run], series: dict[str, str], label: str, log: bool = True
+) -> None:
+    """Draws series (name in the legend to name of the metric) of all runs over (log) steps.
 
     Colours tell series apart where there is one run, and runs where there are several.
     """
@@ -75,7 +77,8 @@ def panel(axis: Axes, runs: list[Run], series: dict[str, str], label: str) -> No
                 axis.fill_between(
                     step, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0
                 )
-    axis.set_xscale("log")
+    if log:
+        axis.set_xscale("log")
     axis.set_ylabel(label)
     axis.grid(alpha=0.3, linewidth=0.6)
     if len(runs) > 1 or len(series) > 1:

@@ -1,0 +1,152 @@
+"""Exact evaluation of a split on all devices: accuracy, loss, MIR and HDR by batch and population.
+
+A forward function takes `(params, model_state, images)` to features [n, d] and logits [n, C].
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from infojax import collapse, information, losses, population, train
+from infojax.data.images import Split
+from infojax.statistics import Statistics
+
+Forward = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
+HeadOf = Callable[[Any], tuple[jax.Array, jax.Array]]
+
+
+class Shards(NamedTuple):
+    """A split over devices, in chunks of one forward pass; padding has the label -1.
+
+    Attributes:
+      images: uint8 [devices, chunks, size, h, w, channels].
+      labels: int32 [devices, chunks, size].
+    """
+
+    images: jax.Array
+    labels: jax.Array
+
+
+class Metrics(NamedTuple):
+    """What `make_measure` needs to know of what is to be measured.
+
+    Attributes:
+      batch_sizes: sizes of the batches whose MIR, HDR and entropies are averaged; divisors of the
+        chunk's size.
+      population: whether to measure the whole split too (statistics, neural collapse).
+      rtol: relative standard error of the population's MIR, where it is estimated.
+    """
+
+    batch_sizes: tuple[int, ...]
+    population: bool
+    rtol: float = 1e-3
+
+
+def shard(split: Split, size: int) -> Shards:
+    """Puts a split on devices, padded to chunks of `size` images.
+
+    Chunks are dealt in order, so that the batches within them are the same on any number of
+    devices.
+
+    Args:
+      split: images and labels.
+      size: images of one forward pass on one device.
+
+    Returns:
+      The shards, one a device of this process; with several processes, each holds its part.
+    """
+    n = len(split.labels)
+    total = jax.device_count()
+    chunks = -(-n // (size * total))
+    mine = np.arange(total * chunks * size).reshape(jax.process_count(), -1)[jax.process_index()]
+    index = np.minimum(mine, n - 1)
+    labels = np.where(mine < n, split.labels[index], -1).astype(np.int32)
+    shape = (jax.local_device_count(), chunks, size)
+    images = split.images[index].reshape(*shape, *split.images.shape[1:])
+    return Shards(*train.put_shards((images, labels.reshape(shape))))
+
+
+def make_measure(
+    forward: Forward, head_of: HeadOf, metrics: Metrics
+) -> Callable[[str, Any, Any, Shards], dict[str, float]]:
+    """Returns `measure(name, params, model_state, shards)`, all of whose numbers are exact.
+
+    Args:
+      forward: features and logits of images.
+      head_of: rows [C, d] and biases [C] of the head, from parameters.
+      metrics: what to measure.
+
+    Returns:
+      A function of the split's name and of arguments with a leading axis of devices, which
+      returns metrics by name, `name/accuracy`, `name/loss`, `name/mir_64` and so on.
+    """
+    collect = train.make_evaluate(functools.partial(_collect, forward, head_of, metrics))
+    summarise = jax.jit(functools.partial(_of_statistics, metrics.rtol))
+
+    def measure(name: str, params: Any, model_state: Any, shards: Shards) -> dict[str, float]:
+        found, statistics = collect(params, model_state, shards)
+        if statistics is not None:
+            head = jax.device_get(head_of(train.single(params)))
+            found = found | summarise(jax.device_get(statistics), *head)
+        return {f"{name}/{key}": float(value) for key, value in found.items()}
+
+    return measure
+
+
+def _collect(forward, head_of, metrics: Metrics, params, model_state, shards: Shards):
+    """Metrics that are means over samples or batches, and the statistics of the split."""
+    features, logits = jax.lax.map(lambda x: forward(params, model_state, x), shards.images)
+    head, _ = head_of(params)
+    labels = shards.labels
+    counted = labels >= 0
+    known = jnp.maximum(labels, 0)
+    hits = jnp.where(counted, jnp.argmax(logits, -1) == labels, False)
+    loss = jnp.where(counted, losses.cross_entropy(logits, known), 0)
+    count = jax.lax.psum(jnp.sum(counted), train.AXIS)
+    total = jax.lax.psum((jnp.sum(hits), jnp.sum(loss)), train.AXIS)
+    found = {"accuracy": total[0] / count, "loss": total[1] / count.astype(jnp.float32)}
+    for n in metrics.batch_sizes:
+        found |= _by_batch(n, features, known, counted, head)
+    if not metrics.population:
+        return found, None
+    statistics = Statistics.zeros(*head.shape).update(
+        features.reshape(-1, features.shape[-1]), known.reshape(-1), counted.reshape(-1)
+    )
+    return found, statistics.psum(train.AXIS)
+
+
+def _by_batch(n: int, features, labels, counted, head) -> dict[str, jax.Array]:
+    """Means over all batches of n samples of the split; what is left over makes no batch."""
+    z = features.reshape(-1, n, features.shape[-1])
+    y = labels.reshape(-1, n)
+    full = jnp.all(counted.reshape(-1, n), 1)
+    shared = jax.lax.map(lambda x: information.sample_interplay(x[0], x[1], head), (z, y))
+    sums = [jnp.sum(jnp.where(full, x, 0)) for x in shared]
+    *sums, count = jax.lax.psum([*sums, jnp.sum(full).astype(jnp.float32)], train.AXIS)
+    mean = information.Interplay(*(x / count for x in sums))
+    return {
+        f"mir_{n}": mean.mir,
+        f"hdr_{n}": mean.hdr,
+        f"entropy_features_{n}": mean.entropy_z,
+        f"entropy_head_{n}": mean.entropy_v,
+    }
+
+
+def _of_statistics(rtol: float, statistics: Statistics, w, b) -> dict[str, jax.Array]:
+    whole = population.interplay(statistics, w, rtol=rtol)
+    by_class = population.class_interplay(statistics, w)
+    collapsed = collapse.neural_collapse(statistics, w, b)
+    return {
+        "population_mir": whole.mir,
+        "population_mir_error": whole.standard_error.mir,
+        "population_hdr": whole.hdr,
+        "entropy_features": whole.entropy_z,
+        "entropy_head": whole.entropy_v,
+        "class_mir": by_class.mir,
+        "class_hdr": by_class.hdr,
+        **collapsed._asdict(),
+    }

@@ -1,0 +1,316 @@
+"""Image classification with MIR and HDR along the way (Figures 1 and 2, Table 2).
+
+From data to metric: `_make_loss` draws a batch and computes the loss, `train.train_step` updates,
+`evaluation.make_measure` measures.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import jax_utils
+from ml_collections import ConfigDict
+
+from infojax import evaluation, losses, plots, train
+from infojax.data import images
+from infojax.data.augment import flip_and_crop
+from infojax.data.sampling import shuffled_epochs
+from infojax.errors import UserError
+from infojax.models.wide_resnet import WideResNet, head_of
+from launch import observations, seeds
+from launch.workdir import write_json
+
+# Fields that one compiled program serves in every value: they are arguments of its step.
+TRACED = frozenset(
+    {"seed", "label_smoothing", "mi_weight", "id_weight", "learning_rate", "weight_decay"}
+)
+_TERMS = ("cross_entropy", "mutual_information", "entropy_difference", "mir", "hdr", "accuracy")
+_SAMPLING, _AUGMENTATION = 0, 1  # streams of random numbers of a seed
+
+
+class Weights(NamedTuple):
+    """Weights in the loss, float32 []."""
+
+    smoothing: jax.Array
+    mi: jax.Array
+    id: jax.Array
+
+
+class Data(NamedTuple):
+    """What every replica holds during training.
+
+    Attributes:
+      images: uint8 [n, h, w, channels].
+      labels: int32 [n].
+      key: JAX random key of sampling and augmentation.
+      weights: of the loss.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    key: jax.Array
+    weights: Weights
+
+
+class Program(NamedTuple):
+    """What all seeds and all values of `TRACED` share: data, model and compiled functions."""
+
+    data: images.ImageData
+    split: str
+    model: WideResNet
+    advance: train.Advance
+    measure: Any
+    measure_population: Any
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Trains all seeds, draws the figures and writes the summary."""
+    program = build(config)
+    for seed, directory in seeds.directories(workdir, config).items():
+        run_seed(program, config, seed, directory)
+    histories = seeds.histories(workdir, config)
+    n = config.metric_batch_sizes[0]
+    observed = [
+        observations.of_supervised(history, program.split, n, program.data.num_classes)
+        for history in histories
+    ]
+    write_json(workdir / "summary.json", observations.summarize(histories, observed))
+    plots.draw([workdir], workdir / "figures")
+
+
+def build(config: ConfigDict) -> Program:
+    """Returns the data and the functions that train and measure on them."""
+    check(config)
+    data = images.load(config.dataset, config.data_dir)
+    data = images.subset(data, config.train_size, config.validation_fraction)
+    if max(config.metric_batch_sizes) > len(data.test.labels):
+        raise UserError(
+            f"metric_batch_sizes = {config.metric_batch_sizes} exceeds the "
+            f"{len(data.test.labels)} images to evaluate on; use smaller ones"
+        )
+    model = make_model(config, data.num_classes)
+    forward = make_forward(model, data)
+    measures = [
+        evaluation.make_measure(
+            forward, head_of, evaluation.Metrics(tuple(config.metric_batch_sizes), population)
+        )
+        for population in (False, True)
+    ]
+    split = "validation" if config.validation_fraction else "test"
+    return Program(
+        data, split, model, train.make_train_step(make_update(config, model, data)), *measures
+    )
+
+
+def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
+    """Returns the network of a config."""
+    return WideResNet(
+        num_classes,
+        config.depth,
+        config.width,
+        config.num_groups,
+        config.first_stride,
+        config.batchnorm_decay,
+        train.AXIS if config.batchnorm_sync else None,
+        jnp.dtype(config.compute_dtype),
+    )
+
+
+def make_forward(model: WideResNet, data: images.ImageData) -> evaluation.Forward:
+    """Returns the network in evaluation: uint8 images to features and logits."""
+
+    def forward(params, model_state, batch):
+        return model.apply({"params": params, **model_state}, standardise(data, batch), train=False)
+
+    return forward
+
+
+def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
+    """Images of uint8 to float32 of mean 0 and variance 1 in each channel."""
+    scale, shift = 1 / (255 * data.std), data.mean / data.std
+    return batch.astype(jnp.float32) * scale[None, None, None] - shift[None, None, None]
+
+
+def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.Update:
+    """Returns loss, optimiser and what else makes an update."""
+    return train.Update(
+        _make_loss(config, model, data),
+        make_optimizer(config),
+        config.ema_decay or None,
+        config.accumulate_steps,
+        _TERMS,
+    )
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """SGD with Nesterov momentum, coupled weight decay of kernels, and 7/16 of a cosine.
+
+    Learning rate and weight decay are part of its state, so that one compiled step serves all.
+    """
+
+    def sgd(learning_rate, weight_decay):
+        def schedule(count):
+            share = count.astype(jnp.float32) / config.num_steps
+            return learning_rate * jnp.cos(7 * jnp.pi / 16 * share)
+
+        kernels = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
+        return optax.chain(
+            optax.add_decayed_weights(weight_decay, mask=kernels),
+            optax.sgd(schedule, config.momentum, nesterov=True),
+        )
+
+    return optax.inject_hyperparams(sgd)(
+        learning_rate=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+
+def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.LossFn:
+    """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
+    size = config.batch_size // (config.accumulate_steps * jax.device_count())
+    n, ratios = len(data.train.labels), config.information_terms == "ratios"
+
+    def loss_fn(params, model_state, held: Data, index):
+        replica = index * jax.device_count() + jax.lax.axis_index(train.AXIS)
+        positions = replica * size + jnp.arange(size, dtype=jnp.int32)
+        rows = shuffled_epochs(jax.random.fold_in(held.key, _SAMPLING), positions, n)
+        augmentation = jax.random.fold_in(held.key, _AUGMENTATION)
+        batch = flip_and_crop(
+            augmentation, held.images, rows, positions, config.crop_padding, config.flip
+        )
+        y = held.labels[rows]
+        (z, logits), model_state = model.apply(
+            {"params": params, **model_state},
+            standardise(data, batch),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        ce = jnp.mean(losses.cross_entropy(logits, y, held.weights.smoothing))
+        shared = losses.global_interplay(z, head_of(params)[0][y], train.AXIS)
+        difference = jnp.abs(shared.entropy_z - shared.entropy_v)
+        gain, cost = (shared.mir, shared.hdr) if ratios else (shared.mutual_information, difference)
+        loss = ce - held.weights.mi * gain + held.weights.id * cost
+        accuracy = jnp.mean((jnp.argmax(logits, -1) == y).astype(jnp.float32))
+        values = (ce, shared.mutual_information, difference, shared.mir, shared.hdr, accuracy)
+        return loss, (model_state, dict(zip(_TERMS, values, strict=True)))
+
+    return loss_fn
+
+
+def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainState:
+    """Returns a seed's state before training."""
+    init = jax.jit(functools.partial(program.model.init, train=False))
+    example = np.zeros((1, *program.data.train.images.shape[1:]), np.float32)
+    variables = dict(init(jax.random.key(seed), example))
+    update = make_update(config, program.model, program.data)
+    return train.init_state(update, variables.pop("params"), variables)
+
+
+def held_data(program: Program, config: ConfigDict, seed: int) -> Data:
+    """Puts the training images on every device of this process, with a seed's key."""
+    names = ("label_smoothing", "mi_weight", "id_weight")
+    weights = Weights(*(jnp.float32(config[name]) for name in names))
+    key = jax.random.fold_in(jax.random.key(seed), 1)  # not the key that parameters are drawn with
+    x, y = program.data.train
+    return jax_utils.replicate(Data(jnp.asarray(x), jnp.asarray(y), key, weights))
+
+
+def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> train.TrainState:
+    """Trains one seed, or goes on with it; returns its final state."""
+    held = held_data(program, config, seed)
+    splits = {program.split: program.data.test, "train": program.data.train}
+    measured = {
+        name: evaluation.shard(split, config.eval_batch_size)
+        for name, split in splits.items()
+        if name == program.split or name in config.population_splits
+    }
+
+    def evaluate(replicated: train.TrainState) -> train.Metrics:
+        params = replicated.params if replicated.ema is None else replicated.ema
+        metrics: train.Metrics = {}
+        for name, shards in measured.items():
+            whole = name in config.population_splits
+            measure = program.measure_population if whole else program.measure
+            metrics |= measure(name, params, replicated.model_state, shards)
+        return metrics | terms_of(train.single(replicated))
+
+    n = config.metric_batch_sizes[0]
+    names = ("accuracy", f"mir_{n}", f"hdr_{n}")
+    return seeds.fit(
+        directory,
+        config,
+        init_state(program, config, seed),
+        lambda state, count: program.advance(state, held, count),
+        evaluate,
+        [*range(0, config.num_steps, config.eval_every), config.num_steps],
+        ("train/loss", *(f"{program.split}/{name}" for name in names)),
+    )
+
+
+def terms_of(state: train.TrainState) -> train.Metrics:
+    """The terms of the loss of the latest batch; none before the first."""
+    if int(state.step) == 0:
+        return {}
+    terms = {"loss": state.loss, **state.terms}
+    return {f"batch/{name}": float(value) for name, value in terms.items()}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError for settings that cannot be run; the data check their own."""
+    seeds.check_at_least(
+        config,
+        dict.fromkeys(
+            (
+                "num_seeds",
+                "num_steps",
+                "batch_size",
+                "eval_every",
+                "checkpoint_every",
+                "steps_per_call",
+                "accumulate_steps",
+                "width",
+                "num_groups",
+                "first_stride",
+                "eval_batch_size",
+            ),
+            1,
+        ),
+    )
+    seeds.check_at_least(
+        config,
+        dict.fromkeys(
+            ("seed", "learning_rate", "weight_decay", "mi_weight", "id_weight", "crop_padding"), 0
+        ),
+    )
+    parts = config.accumulate_steps * jax.device_count()
+    if config.batch_size % parts:
+        raise UserError(
+            f"batch_size = {config.batch_size} is not a multiple of {parts}, the number of devices "
+            "times accumulate_steps"
+        )
+    if config.batch_size * config.num_steps >= 2**31:
+        raise UserError("batch_size times num_steps must be below 2^31")
+    if config.depth < 10 or (config.depth - 4) % 6:
+        raise UserError(f"depth must be 6 n + 4 (10, 16, 22, 28), got {config.depth}")
+    sizes, chunk = config.metric_batch_sizes, config.eval_batch_size
+    if not sizes or not all(isinstance(n, int) and n > 1 and chunk % n == 0 for n in sizes):
+        raise UserError(
+            f"metric_batch_sizes must hold divisors of eval_batch_size = {chunk} above 1, "
+            f"got {sizes}"
+        )
+    if not set(config.population_splits) <= {"train", "test", "validation"}:
+        raise UserError("population_splits may hold 'train', 'test' and 'validation' only")
+    for name in ("label_smoothing", "ema_decay", "batchnorm_decay", "momentum"):
+        if not 0 <= config[name] < 1:
+            raise UserError(f"{name} must lie in [0, 1), got {config[name]}")
+    if config.information_terms not in ("entropies", "ratios"):
+        raise UserError(
+            f"information_terms = {config.information_terms!r} is unknown; use entropies or ratios"
+        )
+    if config.compute_dtype not in ("float32", "bfloat16"):
+        raise UserError(
+            f"compute_dtype = {config.compute_dtype!r} is unknown; use float32 or bfloat16"
+        )
