@@ -23,11 +23,11 @@ class Shards(NamedTuple):
     """A split over devices, in chunks of one forward pass; padding has the label -1.
 
     Attributes:
-      images: uint8 [devices, chunks, size, h, w, channels].
-      labels: int32 [devices, chunks, size].
+      images: chunks of uint8 [devices, size, h, w, channels].
+      labels: int32 [devices, chunks * size].
     """
 
-    images: jax.Array
+    images: list[jax.Array]
     labels: jax.Array
 
 
@@ -65,9 +65,12 @@ def shard(split: Split, size: int) -> Shards:
     mine = np.arange(total * chunks * size).reshape(jax.process_count(), -1)[jax.process_index()]
     index = np.minimum(mine, n - 1)
     labels = np.where(mine < n, split.labels[index], -1).astype(np.int32)
-    shape = (jax.local_device_count(), chunks, size)
-    images = split.images[index].reshape(*shape, *split.images.shape[1:])
-    return Shards(*train.put_shards((images, labels.reshape(shape))))
+    k = jax.local_device_count()
+    images = split.images[index].reshape(k, chunks, size, *split.images.shape[1:])
+    return Shards(
+        [train.put_shards(images[:, i]) for i in range(chunks)],
+        train.put_shards(labels.reshape(k, chunks * size)),
+    )
 
 
 def make_measure(
@@ -84,11 +87,13 @@ def make_measure(
       A function of the split's name and of arguments with a leading axis of devices, which
       returns metrics by name, `name/accuracy`, `name/loss`, `name/mir_64` and so on.
     """
-    collect = train.make_evaluate(functools.partial(_collect, forward, head_of, metrics))
+    run = train.mapped(forward)  # chunk by chunk from here: see train.make_train_step
+    collect = train.mapped(functools.partial(_collect, head_of, metrics))
     summarise = jax.jit(functools.partial(_of_statistics, metrics.rtol))
 
     def measure(name: str, params: Any, model_state: Any, shards: Shards) -> dict[str, float]:
-        found, statistics = collect(params, model_state, shards)
+        outputs = [run(params, model_state, images) for images in shards.images]
+        found, statistics = train.single(collect(params, outputs, shards.labels))
         if statistics is not None:
             head = jax.device_get(head_of(train.single(params)))
             found = found | summarise(jax.device_get(statistics), *head)
@@ -97,11 +102,10 @@ def make_measure(
     return measure
 
 
-def _collect(forward, head_of, metrics: Metrics, params, model_state, shards: Shards):
+def _collect(head_of: HeadOf, metrics: Metrics, params, outputs, labels: jax.Array):
     """Metrics that are means over samples or batches, and the statistics of the split."""
-    features, logits = jax.lax.map(lambda x: forward(params, model_state, x), shards.images)
+    features, logits = (jnp.concatenate(chunks) for chunks in zip(*outputs, strict=True))
     head, _ = head_of(params)
-    labels = shards.labels
     counted = labels >= 0
     known = jnp.maximum(labels, 0)
     hits = jnp.where(counted, jnp.argmax(logits, -1) == labels, False)
@@ -113,9 +117,7 @@ def _collect(forward, head_of, metrics: Metrics, params, model_state, shards: Sh
         found |= _by_batch(n, features, known, counted, head)
     if not metrics.population:
         return found, None
-    statistics = Statistics.zeros(*head.shape).update(
-        features.reshape(-1, features.shape[-1]), known.reshape(-1), counted.reshape(-1)
-    )
+    statistics = Statistics.zeros(*head.shape).update(features, known, counted)
     return found, statistics.psum(train.AXIS)
 
 

@@ -100,10 +100,10 @@ def build(config: ConfigDict) -> Program:
         )
         for population in (False, True)
     ]
+    loop_on_device = jax.default_backend() != "cpu"
+    advance = train.make_train_step(make_update(config, model, data), loop_on_device)
     split = "validation" if config.validation_fraction else "test"
-    return Program(
-        data, split, model, train.make_train_step(make_update(config, model, data)), *measures
-    )
+    return Program(data, split, model, advance, *measures)
 
 
 def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
