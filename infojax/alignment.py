@@ -8,6 +8,8 @@ from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
 
+VARIANTS = ("classwise", "modal", "all")
+
 
 def cross_modal_alignment(
     images: ArrayLike,
@@ -56,8 +58,8 @@ def cross_modal_alignment(
     >>> round(float(cross_modal_alignment(image, text, jnp.array([0]))), 4)  # h₂(0.8) / log 2
     0.7219
     """
-    if variant not in _VARIANTS:
-        known = ", ".join(_VARIANTS)
+    if variant not in VARIANTS:
+        known = ", ".join(VARIANTS)
         raise ValueError(f"variant must be one of {known}, got {variant!r}")
     x, t, y = _arguments(images, texts, labels)
     if axis_name is not None:
@@ -67,7 +69,7 @@ def cross_modal_alignment(
     # A zero row does not count in an entropy: that takes out what is not in the batch.
     x = moments.unit_rows(jnp.where((y < 0)[:, None], 0, x))
     t = moments.unit_rows(jnp.where((counts == 0)[:, None], 0, t))
-    loss = _VARIANTS[variant](x, t, y, counts)
+    loss = _LOSSES[variant](x, t, y, counts)
     return jnp.where(jnp.all((y >= -1) & (y < c)), loss, jnp.nan)
 
 
@@ -141,4 +143,4 @@ def _mean_weights(counts: jax.Array) -> jax.Array:
     return present / jnp.maximum(jnp.sum(present), 1)
 
 
-_VARIANTS = {"classwise": _classwise, "modal": _modal, "all": _all}
+_LOSSES = {"classwise": _classwise, "modal": _modal, "all": _all}
