@@ -1,0 +1,28 @@
+"""CIFAR-100: accuracy, MIR and HDR over training, figures 1 and 2 of Song et al. 2024.
+
+python -m launch --config=configs/cifar100.py:cpu --workdir=runs/cifar100
+"""
+
+from ml_collections import ConfigDict
+
+from configs import supervised
+
+
+def get_config(variant: str = "cpu") -> ConfigDict:
+    """Returns the configuration of a variant: cpu, paper or smoke."""
+    config = supervised.base("cifar100")
+    if variant == "cpu":
+        config.depth, config.width, config.first_stride = 10, 2, 2
+        config.num_steps = 4000
+        config.batch_size = 128
+        config.learning_rate = 0.1
+        config.batchnorm_decay = config.ema_decay = 0.99
+        config.population_splits = ("test",)
+        config.eval_every = 200
+        config.checkpoint_every = 500
+        config.steps_per_call = 10
+    elif variant == "smoke":
+        supervised.smoke(config)
+    elif variant != "paper":
+        raise ValueError(f"unknown variant {variant!r}; use cpu, paper or smoke")
+    return config

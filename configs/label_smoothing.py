@@ -1,0 +1,37 @@
+"""Label smoothing: accuracy, MIR and HDR against ε, figure 5 of Song et al. 2024.
+
+python -m launch --config=configs/label_smoothing.py:cpu --workdir=runs/label_smoothing
+"""
+
+from ml_collections import ConfigDict
+
+from configs import supervised
+
+
+def get_config(variant: str = "cpu") -> ConfigDict:
+    """Returns the configuration of a variant: cpu, paper or smoke."""
+    config = supervised.base("cifar10")
+    config.experiment = "sweep"
+    config.point_experiment = "supervised"
+    config.fields = ("label_smoothing",)
+    config.points = (
+        (0.0,),
+        (0.1,),
+        (0.2,),
+        (0.4,),
+        (0.6,),
+        (0.8,),
+        (0.9,),
+    )  # the first is the baseline
+    config.table_metrics = ("test/accuracy", "test/mir_64", "test/hdr_64")
+    config.num_seeds = 3
+    if variant == "cpu":
+        supervised.small(config)
+    elif variant == "smoke":
+        supervised.smoke(config)
+        config.points = ((0.0,), (0.5,))
+        config.table_metrics = ("test/accuracy", "test/mir_32", "test/hdr_32")
+        config.num_seeds = 2
+    elif variant != "paper":
+        raise ValueError(f"unknown variant {variant!r}; use cpu, paper or smoke")
+    return config
