@@ -1,0 +1,152 @@
+"""Strong augmentation on the device: RandAugment and cutout, as FixMatch and FreeMatch use them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from infojax import moments
+from infojax.data import operations
+
+_GREY = (125, 123, 114)  # of the cutout
+
+
+class Draws(NamedTuple):
+    """What happens to each image; all int32, levels in [0, operations.LEVELS).
+
+    Attributes:
+      operations: which are applied, one after another, [n, k].
+      levels: their magnitudes, [n, k].
+      cutout: side (of half the width), centre's x (of the width) and y (of the height), [n, 3].
+    """
+
+    operations: jax.Array
+    levels: jax.Array
+    cutout: jax.Array
+
+
+def augment(
+    key: jax.Array, images: jax.Array, start: int | jax.Array = 0, num_operations: int = 3
+) -> jax.Array:
+    """Applies operations drawn with replacement from 14, then a cutout, to each image.
+
+    Image i depends on `key`, `start + i` and its own pixels alone: a batch may be split at will.
+    Every image passes through its own operations only, also under jit, vmap and pmap.
+
+    Args:
+      key: random key.
+      images: uint8 [n, h, w, 3], or floating in [0, 1] (rounded to 8 bits; an image with NaN or
+        inf becomes NaN).
+      start: number of the first image in the whole batch, for parts of it.
+      num_operations: operations an image.
+
+    Returns:
+      Images of the same shape and dtype.
+
+    Raises:
+      ValueError: images are not [n, h, w, 3], uint8 or floating.
+
+    References:
+      Cubuk et al. 2020, RandAugment; Sohn et al. 2020, FixMatch, appendix D. Operations, ranges,
+      black borders, nearest-neighbour sampling and the grey cutout are those of TorchSSL and USB.
+
+    >>> import jax
+    >>> image = jax.numpy.full((1, 8, 8, 3), 200, jax.numpy.uint8)
+    >>> augment(jax.random.key(0), image).shape
+    (1, 8, 8, 3)
+    """
+    images = _checked(images)
+    return apply(draw(key, images.shape[0], start, num_operations), images)
+
+
+def draw(key: jax.Array, n: int, start: int | jax.Array = 0, num_operations: int = 3) -> Draws:
+    """Draws operations and levels for images `start` to `start + n - 1`; see `augment`."""
+
+    def bits(index: jax.Array) -> jax.Array:
+        key_of_image = jax.random.fold_in(key, index)
+        return jax.random.bits(key_of_image, (2 * num_operations + 3,), jnp.uint32)
+
+    words = jax.vmap(bits)(jnp.asarray(start, jnp.int32) + jnp.arange(n, dtype=jnp.int32))
+    # The upper 24 bits as a fraction: to one of 14 with a bias below 1e-6.
+    chosen = ((words[:, :num_operations] >> 8) * len(operations.Operation)) >> 24
+    levels = (words[:, num_operations:] // (2**32 // operations.LEVELS)).astype(jnp.int32)
+    return Draws(chosen.astype(jnp.int32), levels[:, :num_operations], levels[:, num_operations:])
+
+
+def apply(draws: Draws, images: jax.Array) -> jax.Array:
+    """Applies what was drawn; images and result as in `augment`."""
+    images = _checked(images)
+    if images.dtype == jnp.uint8:
+        return _apply(draws, images)
+    finite = jnp.all(jnp.isfinite(images), (1, 2, 3), keepdims=True)
+    wide = jnp.where(finite, images, 0).astype(jnp.float32)
+    result = _apply(draws, jnp.round(jnp.clip(wide, 0, 1) * 255).astype(jnp.uint8))
+    return jnp.where(finite, result.astype(jnp.float32) / 255, jnp.nan).astype(images.dtype)
+
+
+def _checked(images: jax.Array) -> jax.Array:
+    images = jnp.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"images must have shape [n, h, w, 3], got {images.shape}")
+    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"images must be uint8 or floating in [0, 1], got {images.dtype}")
+    return images
+
+
+@jax.custom_batching.custom_vmap
+def _apply(draws: Draws, images: jax.Array) -> jax.Array:
+    """Operations round by round, then the cutout, on uint8 images."""
+
+    def one_round(images, drawn):
+        return _one_operation_each(images, *drawn), None
+
+    drawn = draws.operations.T, draws.levels.T
+    return jax.vmap(_cut_out)(jax.lax.scan(one_round, images, drawn)[0], draws.cutout)
+
+
+@_apply.def_vmap
+def _apply_to_batches(size: int, batched, draws: Draws, images: jax.Array):
+    """A batch of batches is one larger batch: mapped, a branch taken would be all taken."""
+
+    def flat(x, is_batched):
+        x = x if is_batched else jnp.broadcast_to(x[None], (size, *x.shape))
+        return x.reshape(-1, *x.shape[2:])
+
+    draws, images = jax.tree.map(flat, (draws, images), tuple(batched))
+    result = _apply(draws, images)
+    return result.reshape(size, -1, *result.shape[1:]), True
+
+
+def _one_operation_each(images: jax.Array, chosen: jax.Array, levels: jax.Array) -> jax.Array:
+    """One round: blocks of images with the same kind of operation, one branch taken for each."""
+    functions, kinds = operations.branches(*images.shape[1:3])
+    branches = [jax.vmap(f) for f in functions]
+    rows, kind = moments.class_blocks(jnp.asarray(kinds)[chosen], len(branches))
+
+    def one_block(i, images):
+        block = rows[i]
+        parts = (x.at[block].get(mode="clip") for x in (images, chosen, levels))
+        return images.at[block].set(jax.lax.switch(kind[i], branches, *parts), mode="drop")
+
+    filled = jnp.sum(rows[:, 0] < len(images), dtype=jnp.int32)  # those come first
+    return jax.lax.fori_loop(0, filled, one_block, images)
+
+
+def _cut_out(image: jax.Array, levels: jax.Array) -> jax.Array:
+    """Greys a square around a pixel of the image [h, w, 3], clipped at its border.
+
+    With u = (2 level + 1) / (2 LEVELS) the side is `u w / 2`, the centre `(u w, u h)`. As Pillow
+    draws from `max(0, centre - side / 2)`, rounded down, to that plus the side, inclusive, it is
+    a pixel larger than its side. The unit here is `1 / (8 LEVELS)` of a pixel.
+    """
+    height, width, _ = image.shape
+    odd = 2 * levels + 1
+    unit = 8 * operations.LEVELS
+    side = 2 * width * odd[0]
+    first_x = jnp.maximum(4 * width * odd[1] - side // 2, 0) // unit
+    first_y = jnp.maximum(4 * height * odd[2] - side // 2, 0) // unit
+    x = jnp.arange(width, dtype=jnp.int32)[None]
+    y = jnp.arange(height, dtype=jnp.int32)[:, None]
+    inside = (x >= first_x) & (x <= first_x + side // unit)
+    inside = inside & (y >= first_y) & (y <= first_y + side // unit)
+    return jnp.where(inside[..., None], jnp.asarray(_GREY, jnp.uint8)[None, None], image)

@@ -1,0 +1,226 @@
+"""RandAugment against Pillow, bit for bit, and how it draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from infojax.data import operations, randaugment
+from infojax.data.operations import LEVELS, Operation
+
+
+def affine(image, *matrix):
+    return image.transform(image.size, Image.Transform.AFFINE, matrix)
+
+
+# As TorchSSL and USB call Pillow.
+PILLOW = {
+    Operation.ROTATE: lambda x, v: x.rotate(v),
+    Operation.SHEAR_X: lambda x, v: affine(x, 1, v, 0, 0, 1, 0),
+    Operation.SHEAR_Y: lambda x, v: affine(x, 1, 0, 0, v, 1, 0),
+    Operation.TRANSLATE_X: lambda x, v: affine(x, 1, 0, v * x.size[0], 0, 1, 0),
+    Operation.TRANSLATE_Y: lambda x, v: affine(x, 1, 0, 0, 0, 1, v * x.size[1]),
+    Operation.AUTO_CONTRAST: lambda x, v: ImageOps.autocontrast(x),
+    Operation.EQUALIZE: lambda x, v: ImageOps.equalize(x),
+    Operation.BRIGHTNESS: lambda x, v: ImageEnhance.Brightness(x).enhance(v),
+    Operation.COLOR: lambda x, v: ImageEnhance.Color(x).enhance(v),
+    Operation.CONTRAST: lambda x, v: ImageEnhance.Contrast(x).enhance(v),
+    Operation.SHARPNESS: lambda x, v: ImageEnhance.Sharpness(x).enhance(v),
+    Operation.POSTERIZE: lambda x, v: ImageOps.posterize(x, int(v)),
+    Operation.SOLARIZE: lambda x, v: ImageOps.solarize(x, v),
+    Operation.IDENTITY: lambda x, v: x,
+}
+
+
+def pillow(image, operation, level):
+    v = float(operations.magnitude(operation, level))
+    return np.asarray(PILLOW[Operation(operation)](Image.fromarray(np.asarray(image)), v))
+
+
+def pillow_cutout(image, levels):
+    """Centre and side uniform; the rectangle is TorchSSL's."""
+    width, height = image.size
+    u = (np.asarray(levels) + 0.5) / LEVELS
+    side, x, y = 0.5 * u[0] * width, u[1] * width, u[2] * height
+    x0, y0 = int(max(0, x - side / 2)), int(max(0, y - side / 2))
+    corners = (x0, y0, min(width, x0 + side), min(height, y0 + side))
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle(corners, (125, 123, 114))
+    return image
+
+
+def images(n, height, width, seed=0):
+    """Images of many histograms: noise, few values, narrow ranges, smooth ones, one colour."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (n, height, width, 3))
+    ramp = np.linspace(0, 1, width)[None, None, :, None] * rng.uniform(20, 255, (n, 1, 1, 3))
+    low = rng.integers(0, 200, (n, 1, 1, 3))
+    span = rng.integers(1, 56, (n, 1, 1, 3))
+    kinds = [noise, ramp, low + noise % span, low + 40 * (noise > 200), low + 0 * noise]
+    return np.choose(np.arange(n)[:, None, None, None] % 5, kinds).astype(np.uint8)
+
+
+one_round = jax.jit(randaugment._one_operation_each)
+
+
+def mismatches(x, chosen, levels):
+    """Number of differing bytes by operation."""
+    got = one_round(jnp.asarray(x), jnp.asarray(chosen, "int32"), jnp.asarray(levels, "int32"))
+    found = dict.fromkeys(Operation, 0)
+    for i, (operation, level) in enumerate(zip(chosen, levels, strict=True)):
+        found[Operation(operation)] += np.sum(got[i] != pillow(x[i], operation, level))
+    return found
+
+
+@pytest.mark.parametrize(("height", "width", "n"), [(32, 32, 1120), (11, 14, 560), (3, 3, 140)])
+def test_operations_equal_pillow(height, width, n):
+    rng = np.random.default_rng(1)
+    x = images(n, height, width)
+    chosen = np.arange(n) // 5 % 14  # each on each kind of image
+    levels = rng.integers(0, LEVELS, n)
+    levels[:70], levels[70:140] = 0, LEVELS - 1
+    assert mismatches(x, chosen, levels) == dict.fromkeys(Operation, 0)
+
+
+def test_auto_contrast_rounds_as_doubles_do():
+    """A ramp of every value from low to high; Pillow is one short of the exact 255 at some."""
+    rng = np.random.default_rng(2)
+    low = rng.integers(0, 250, 1120 * 3)
+    high = low + 1 + rng.integers(0, 255 - low)
+    x = np.clip(np.arange(1024) % 256, low[:, None], high[:, None]).astype(np.uint8)
+    x = x.reshape(1120, 3, 32, 32).transpose(0, 2, 3, 1)
+    chosen = np.full(1120, Operation.AUTO_CONTRAST)
+    assert mismatches(x, chosen, np.zeros(1120, int))[Operation.AUTO_CONTRAST] == 0
+    largest = np.stack([pillow(image, chosen[0], 0) for image in x[:100]]).max((1, 2))
+    assert set(largest.ravel()) == {254, 255}
+
+
+@pytest.mark.parametrize("operation", [o for o in Operation if o != Operation.IDENTITY])
+def test_magnitudes_span_their_range(operation):
+    low, high = {
+        Operation.ROTATE: (-30, 30),
+        Operation.POSTERIZE: (4, 8),
+        Operation.SOLARIZE: (0, 256),
+        Operation.AUTO_CONTRAST: (0, 0),
+        Operation.EQUALIZE: (0, 0),
+        **dict.fromkeys([Operation.SHEAR_X, Operation.SHEAR_Y], (-0.3, 0.3)),
+        **dict.fromkeys([Operation.TRANSLATE_X, Operation.TRANSLATE_Y], (-0.3, 0.3)),
+    }.get(operation, (0.05, 0.95))
+    v = operations.magnitude(operation, np.arange(LEVELS))
+    middle = low + (high - low) * (np.arange(LEVELS) + 0.5) / LEVELS
+    np.testing.assert_allclose(v, middle, atol=2**-17)
+
+
+def augmented_by_pillow(x, draws):
+    result = []
+    for image, chosen, levels, cutout in zip(x, *map(np.asarray, draws), strict=True):
+        for operation, level in zip(chosen, levels, strict=True):
+            image = pillow(image, operation, level)
+        result.append(np.asarray(pillow_cutout(Image.fromarray(image), cutout)))
+    return np.stack(result)
+
+
+def test_everything_equals_pillow():
+    x, key = images(150, 32, 32), jax.random.key(3)
+    draws = jax.jit(randaugment.draw, static_argnums=1)(key, 150)
+    got = jax.jit(randaugment.apply)(draws, x)
+    assert got.dtype == jnp.uint8
+    expected = augmented_by_pillow(x, draws)
+    np.testing.assert_array_equal(got, expected)
+    assert np.mean(np.any(expected != x, (1, 2, 3))) > 0.98
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (11, 14), (14, 11)])
+def test_cutout_equals_pillow(height, width):
+    x = images(300, height, width)
+    levels = np.random.default_rng(5).integers(0, LEVELS, (300, 3))
+    levels[:8] = np.stack(np.meshgrid(*[[0, LEVELS - 1]] * 3), -1).reshape(8, 3)
+    got = jax.jit(jax.vmap(randaugment._cut_out))(x, levels.astype(np.int32))
+    expected = [pillow_cutout(Image.fromarray(a), b) for a, b in zip(x, levels, strict=True)]
+    np.testing.assert_array_equal(got, np.stack([np.asarray(image) for image in expected]))
+    grey = np.all(np.asarray(got) == (125, 123, 114), -1)
+    assert grey.sum((1, 2)).min() >= 1 and grey.sum((1, 2)).max() <= (width // 2 + 1) ** 2
+
+
+# What augment promises
+
+
+KEY = jax.random.key(4)
+augment = jax.jit(randaugment.augment)
+
+
+def test_image_depends_on_its_own_number_alone():
+    x = jnp.asarray(images(24, 8, 8))
+    whole = augment(KEY, x)
+    for first in (0, 7, 12):
+        part = slice(first, first + 12)
+        np.testing.assert_array_equal(augment(KEY, x[part], first), whole[part])
+    assert jnp.all(whole[:12] == augment(KEY, x.at[12:].set(0))[:12])
+    same = augment(KEY, jnp.broadcast_to(x[:1], x.shape))  # one image, augmented in 24 ways
+    assert len(np.unique(same.reshape(24, -1), axis=0)) == 24
+    assert jnp.mean(jnp.any(whole != augment(jax.random.key(5), x), (1, 2, 3))) > 0.9
+
+
+def test_vmap_equals_a_loop_and_takes_one_branch():
+    x, keys = jnp.asarray(images(24, 8, 8).reshape(2, 12, 8, 8, 3)), jax.random.split(KEY)
+    mapped = jax.vmap(randaugment.augment)
+    got = jax.jit(mapped)(keys, x)
+    for i in range(2):
+        np.testing.assert_array_equal(got[i], augment(keys[i], x[i]))
+    alone = jax.jit(jax.vmap(randaugment.augment, (None, 0)))(KEY, x)
+    np.testing.assert_array_equal(alone[1], augment(KEY, x[1]))
+    assert str(jax.make_jaxpr(mapped)(keys, x)).count("cond[") == 1  # a select would run them all
+
+
+def test_replicas_equal_one_device():
+    x = jnp.asarray(images(24, 8, 8))
+
+    def replica(x):
+        return randaugment.augment(KEY, x, 12 * jax.lax.axis_index("batch"))
+
+    got = jax.pmap(replica, axis_name="batch")(x.reshape(2, 12, 8, 8, 3))
+    np.testing.assert_array_equal(got.reshape(x.shape), augment(KEY, x))
+
+
+def test_floating_images():
+    x = jnp.asarray(images(24, 8, 8))
+    expected = augment(KEY, x).astype(jnp.float32) / 255
+    got = augment(KEY, x.astype(jnp.float32) / 255)
+    assert got.dtype == jnp.float32
+    np.testing.assert_array_equal(got, expected)
+    broken = augment(KEY, (x.astype(jnp.float32) / 255).at[3, 2, 1, 0].set(jnp.nan))
+    assert jnp.all(jnp.isnan(broken[3]))
+    np.testing.assert_array_equal(jnp.delete(broken, 3, 0), jnp.delete(expected, 3, 0))
+
+
+def test_draws_do_not_depend_on_x64():
+    expected = randaugment.draw(KEY, 5)
+    with jax.enable_x64(True):
+        jax.tree.map(np.testing.assert_array_equal, randaugment.draw(KEY, 5), expected)
+
+
+def test_draws_are_uniform():
+    """Counts within four standard deviations; with replacement; independent of each other."""
+    draws = jax.jit(randaugment.draw, static_argnums=1)(KEY, 20_000)
+    assert draws.operations.shape == draws.levels.shape == draws.cutout.shape == (20_000, 3)
+    for k in range(3):
+        counts = np.bincount(draws.operations[:, k], minlength=14)
+        assert np.all(np.abs(counts - 20_000 / 14) < 4 * np.sqrt(20_000 / 14))
+    for levels in (*draws.levels.T, *draws.cutout.T):
+        counts = np.bincount(np.asarray(levels) // (LEVELS // 16), minlength=16)
+        assert len(counts) == 16 and np.all(np.abs(counts - 1250) < 4 * np.sqrt(1250))
+    repeated = jnp.mean(draws.operations[:, 0] == draws.operations[:, 1])
+    assert abs(repeated - 1 / 14) < 4 * np.sqrt(1 / 14 / 20_000)
+    columns = np.concatenate([np.asarray(x) for x in draws], 1)
+    correlation = np.corrcoef(columns.T) - np.eye(9)
+    assert np.max(np.abs(correlation)) < 4.5 / np.sqrt(20_000)
+
+
+def test_names_what_is_wrong():
+    with pytest.raises(ValueError, match=r"images must have shape \[n, h, w, 3\], got \(8, 8, 3\)"):
+        randaugment.augment(KEY, jnp.zeros((8, 8, 3)))
+    with pytest.raises(ValueError, match=r"got \(2, 8, 8, 1\)"):
+        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 1)))
+    with pytest.raises(ValueError, match=r"images must be uint8 or floating .*int32"):
+        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 3), int))
