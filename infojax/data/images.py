@@ -1,5 +1,6 @@
 """Image classification data sets in memory: TFDS, or scikit-learn's bundled digits."""
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -142,22 +143,21 @@ def _builder(name: str, data_dir: str) -> Any:
     import tensorflow_datasets as tfds
 
     directory = data_dir or os.environ.get("TFDS_DATA_DIR")
-    try:
-        builder = tfds.builder(name, data_dir=directory, file_format="array_record")
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"dataset = {name!r} is unknown to TFDS ({reason})") from error
-    if builder.data_path.exists():
-        return builder
     ways_out = (
-        f"dataset {name!r} is not prepared in {Path(builder.data_path).parent}; set "
+        f"dataset {name!r} is not prepared in {directory or '~/tensorflow_datasets'}; set "
         "TFDS_DATA_DIR (or --config.data_dir) to a directory that holds it, or let TFDS prepare "
         "it: on a machine with a network, pip install tensorflow, and run the same command"
     )
     try:
+        builder = tfds.builder(name, data_dir=directory, file_format="array_record")
+        if builder.data_path.exists():
+            return builder
         import tensorflow  # noqa: F401 - TFDS prepares most sets by it
     except ImportError as error:
         raise UserError(ways_out) from error
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"dataset = {name!r} is unknown to TFDS ({reason})") from error
     try:
         builder.download_and_prepare()
     except Exception as error:  # whatever stands between us and the download
@@ -194,7 +194,7 @@ def _read(name: str, builder: Any) -> dict[str, np.ndarray]:
 def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays, or None where they are not there or not whole."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
@@ -209,4 +209,5 @@ def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, allow_pickle=False, **arrays)
         os.replace(partial, path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()

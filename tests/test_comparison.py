@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from launch import comparison
+from launch.comparison import Point
+
+
+def _points(*values):
+    return [
+        Point({"x": i}, {s: {"m": v, "seconds": 1.0} for s, v in enumerate(row)})
+        for i, row in enumerate(values)
+    ]
+
+
+def test_interval_is_students():
+    differences = np.array([0.3, 0.1, 0.4, 0.2])
+    found = comparison.interval(differences)
+    test = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    np.testing.assert_allclose([found["low"], found["high"]], [test.low, test.high])
+    assert found["mean"] == pytest.approx(0.25)
+    assert comparison.interval(np.array([0.3])) == {"mean": 0.3, "low": None, "high": None}
+
+
+def test_differences_are_paired_by_seed():
+    """Seeds differ by far more than points do: only pairs see it."""
+    summary = comparison.summarize(_points([1, 5, 9], [1.1, 5.1, 9.1], [1.3, 4.8, 9.0]), ["m"])
+    first, second, third = (point["metrics"]["m"] for point in summary["points"])
+    assert first["difference"] is None
+    assert first["std"] == pytest.approx(4)
+    assert second["difference"]["low"] > 0.0999 and second["difference"]["high"] < 0.1001
+    assert third["difference"]["low"] < 0 < third["difference"]["high"]
+    assert summary["observations"]["m"]["measured"] == "1 of 2"
+    assert summary["observations"]["m"]["largest_difference"] == pytest.approx(0.1)
+    assert summary["seconds"] == 9 and summary["seeds"] == [0, 1, 2]
+
+
+def test_table():
+    lines = comparison.markdown(
+        comparison.summarize(_points([1, 3], [2.5, 3.5]), ["m"])
+    ).splitlines()
+    assert lines[0] == "| x | m | difference |"
+    assert lines[2] == "| 0 | 2.0000 ± 1.4142 |  |"
+    assert lines[3].startswith("| 1 | 3.0000 ± 0.7071 | +1.0000 [-5.3531, +7.3531] |")
+    one = comparison.markdown(comparison.summarize(_points([1], [2]), ["m"]))
+    assert "| 1 | 2.0000 | +1.0000 |" in one
