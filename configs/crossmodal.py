@@ -54,6 +54,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     elif variant == "smoke":
         config.features = ("whurs19_clip_vitb32",)
         config.num_seeds, config.shots = 2, (1, 2)
+        config.heads = ("linear_probe", "two_adapters")
         config.alignment_weights = (0.1, 0.9)
         config.adapter_width, config.batch_size, config.num_steps = 4, 8, 20
     elif variant != "cpu":

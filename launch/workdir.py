@@ -1,9 +1,13 @@
 """The directory of a run: what ran (config.json) and on what (environment.json)."""
 
+import contextlib
+import datetime
+import fcntl
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,38 @@ from ml_collections import ConfigDict
 from infojax.errors import UserError
 
 _PACKAGES = ("infojax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Context in which no other process can enter this context for the same directory.
+
+    The lock is the operating system's, which ends with the process, however that ends. On a file
+    system without locks there is none.
+
+    Raises:
+      UserError: another process is in it, or the directory cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / ".lock").open("a+")
+    except OSError as error:
+        raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(
+                f"{workdir} is in use by {file.read().strip() or 'another process'}; wait for its "
+                "end, or use another --workdir"
+            ) from error
+        except OSError:
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
 
 
 def prepare(workdir: Path, config: ConfigDict) -> None:
@@ -31,9 +67,17 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / "config.json", resolved)
-        write_json(workdir / "environment.json", _environment())
+        write_json(workdir / "environment.json", [*starts(workdir), _environment()])
     except OSError as error:
         raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
+
+
+def starts(workdir: Path) -> list[dict[str, Any]]:
+    """Returns what each start of a run ran on, the newest last."""
+    try:
+        return list(json.loads((workdir / "environment.json").read_text()))
+    except (OSError, ValueError):
+        return []
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -44,7 +88,8 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _has_begun(workdir: Path) -> bool:
-    recorded = any(path.stat().st_size for path in workdir.rglob("metrics.jsonl"))
+    files = ("metrics.jsonl", "points.jsonl")
+    recorded = any(path.stat().st_size for name in files for path in workdir.rglob(name))
     return recorded or any(workdir.rglob("checkpoints/[0-9]*"))
 
 
@@ -66,6 +111,7 @@ def _check_same(workdir: Path, new: dict[str, Any]) -> None:
 
 def _environment() -> dict[str, Any]:
     return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),

@@ -67,9 +67,9 @@ def load(directory: Path, name: str) -> Features:
             "directory, or make them with python -m launch.extract_features"
         )
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             arrays = {key: file[key] for key in _ARRAYS if key in file.files}
-    except (OSError, ValueError, AttributeError) as error:  # AttributeError: a single array
+    except Exception as error:  # what is no archive, or a damaged one, raises many kinds
         raise UserError(f"{path} cannot be read as .npz ({error})") from error
     _check(path, arrays)
     wide = {k: np.asarray(v, np.float32) for k, v in arrays.items() if "features" in k}
