@@ -104,7 +104,8 @@ def recompute_batch_stats(
     statistics of zero it gives `(1 - m) · batch`, and its derivative by `old` is m. If m has more
     than six decimals, its rounding in float32 leaves a relative error, at most 2e-7 / (1 - m).
 
-    Called by itself, it is compiled anew at each call; jit what calls it many times.
+    Called by itself, it is compiled anew at each call; jit what calls it many times. The batches
+    are a loop on the device; see `merge_batch_stats` for one on the host.
 
     Args:
       apply: `apply(params, batch_stats, batch)` runs the network in training mode and returns the
@@ -143,7 +144,46 @@ def recompute_batch_stats(
     def measure(batch):
         return _measured(lambda statistics: apply(params, statistics, batch), batch_stats)
 
-    return _of_all_samples(jax.lax.map(measure, batches), axis_name)
+    return merge_batch_stats(jax.lax.map(measure, batches), axis_name)
+
+
+def merge_batch_stats(by_batch: Any, axis_name: str | None = None) -> Any:
+    r"""BatchNorm statistics of all samples from those of batches of equal size.
+
+    The sums of `recompute_batch_stats`, for those who run the batches themselves: one by one from
+    the host, as on the CPU, where XLA runs convolutions within loops 10 to 50 times slower.
+
+    Args:
+      by_batch: means and variances of k batches, floating leaves `mean` and `var` [k, ...]
+        beside each other, such as `recompute_batch_stats` gives for single batches.
+      axis_name: mapped axis over which the batches are split, if any.
+
+    Returns:
+      A tree like by_batch, without its leading axis.
+
+    Raises:
+      ValueError: by_batch is empty or holds other statistics.
+
+    >>> halves = {"mean": jnp.array([0.5, 2.5]), "var": jnp.array([0.25, 0.25])}
+    >>> [float(x) for x in merge_batch_stats(halves).values()]  # of 0, 1 and of 2, 3
+    [1.5, 1.25]
+    """
+    _check_statistics(by_batch)
+
+    def average(x):
+        x = jnp.mean(x, 0)
+        return x if axis_name is None else jax.lax.pmean(x, axis_name)
+
+    leaves = dict(_trees.named_leaves(by_batch))
+
+    def total(path, x):
+        parent, slash, kind = _trees.leaf_name(path).rpartition("/")
+        if kind == "mean":
+            return average(x)
+        means = leaves[f"{parent}{slash}mean"]
+        return average(x) + average((means - average(means)[None]) ** 2)
+
+    return jax.tree_util.tree_map_with_path(total, by_batch)
 
 
 def _check_statistics(batch_stats: Any) -> None:
@@ -182,22 +222,3 @@ def _complement(momentum: jax.Array) -> jax.Array:
     decimal = jnp.round(scaled)
     is_decimal = jnp.abs(scaled - decimal) < 1e6 * jnp.finfo(momentum.dtype).eps
     return jnp.where(is_decimal, (1e6 - decimal) / 1e6, 1 - momentum)
-
-
-def _of_all_samples(by_batch: Any, axis_name: str | None) -> Any:
-    """Mean and total variance out of those of batches of equal size [k, ...]."""
-
-    def average(x):
-        x = jnp.mean(x, 0)
-        return x if axis_name is None else jax.lax.pmean(x, axis_name)
-
-    leaves = dict(_trees.named_leaves(by_batch))
-
-    def total(path, x):
-        parent, slash, kind = _trees.leaf_name(path).rpartition("/")
-        if kind == "mean":
-            return average(x)
-        means = leaves[f"{parent}{slash}mean"]
-        return average(x) + average((means - average(means)[None]) ** 2)
-
-    return jax.tree_util.tree_map_with_path(total, by_batch)

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import jax_utils
 from ml_collections import ConfigDict
 
 from infojax import evaluation, losses, plots, train
@@ -29,7 +28,7 @@ TRACED = frozenset(
     {"seed", "label_smoothing", "mi_weight", "id_weight", "learning_rate", "weight_decay"}
 )
 _TERMS = ("cross_entropy", "mutual_information", "entropy_difference", "mir", "hdr", "accuracy")
-_SAMPLING, _AUGMENTATION = 0, 1  # streams of random numbers of a seed
+_SAMPLING, _AUGMENTATION = 0, 1  # streams of random numbers of a key of data
 
 
 class Weights(NamedTuple):
@@ -209,18 +208,28 @@ def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainSt
     return train.init_state(update, variables.pop("params"), variables)
 
 
-def held_data(program: Program, config: ConfigDict, seed: int) -> Data:
-    """Puts the training images on every device of this process, with a seed's key."""
+def held_data(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> Data:
+    """Puts the training images on every device of this process, with a key of a seed.
+
+    Another stream gives another order and augmentation; parameters are drawn with none of them.
+    """
     names = ("label_smoothing", "mi_weight", "id_weight")
     weights = Weights(*(jnp.float32(config[name]) for name in names))
-    key = jax.random.fold_in(jax.random.key(seed), 1)  # not the key that parameters are drawn with
+    key = jax.random.fold_in(jax.random.key(seed), stream)
     x, y = program.data.train
-    return jax_utils.replicate(Data(jnp.asarray(x), jnp.asarray(y), key, weights))
+    return train.replicate(Data(jnp.asarray(x), jnp.asarray(y), key, weights))
 
 
 def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> train.TrainState:
     """Trains one seed, or goes on with it; returns its final state."""
-    held = held_data(program, config, seed)
+    state, held = init_state(program, config, seed), held_data(program, config, seed)
+    return fit(program, config, state, held, directory)
+
+
+def fit(
+    program: Program, config: ConfigDict, state: train.TrainState, held: Data, directory: Path
+) -> train.TrainState:
+    """Trains a state, which need not be of step 0, to the end, or goes on with it."""
     splits = {program.split: program.data.test, "train": program.data.train}
     measured = {
         name: evaluation.shard(split, config.eval_batch_size)
@@ -229,7 +238,7 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     }
 
     def evaluate(replicated: train.TrainState) -> train.Metrics:
-        params = replicated.params if replicated.ema is None else replicated.ema
+        params = evaluated_params(replicated)
         metrics: train.Metrics = {}
         for name, shards in measured.items():
             whole = name in config.population_splits
@@ -242,12 +251,17 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     return seeds.fit(
         directory,
         config,
-        init_state(program, config, seed),
+        state,
         lambda state, count: program.advance(state, held, count),
         evaluate,
         [*range(0, config.num_steps, config.eval_every), config.num_steps],
         ("train/loss", *(f"{program.split}/{name}" for name in names)),
     )
+
+
+def evaluated_params(state: train.TrainState) -> train.Params:
+    """The moving average of the parameters where there is one."""
+    return state.params if state.ema is None else state.ema
 
 
 def terms_of(state: train.TrainState) -> train.Metrics:

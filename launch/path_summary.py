@@ -1,0 +1,173 @@
+"""Barriers between networks, the hump of MIR and the dips of HDR, and where they come from."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from infojax.interpolation import barrier
+from launch.comparison import interval
+from launch.observations import spread
+
+MIDDLE = (0.3, 0.7)  # where the hump of MIR is looked for; the dips of HDR, outside
+FLOOR = 0.01  # humps and dips that are lower count for none
+CONNECTED = 0.02  # error barrier below which two networks count as connected (Frankle et al.)
+
+Point = dict[str, Any]
+Results = dict[str, dict[str, Any]]
+
+
+def summarize(points: list[Point], config: ConfigDict) -> dict[str, Any]:
+    """Returns what summary.json holds.
+
+    Args:
+      points: lines of points.jsonl; pairs that lack points are left out.
+      config: of the study.
+
+    Returns:
+      `results`, for each learning rate and treatment the spread of barriers, humps and dips over
+      pairs; `observations`, of which `artefact` compares the treatments.
+    """
+    split = "validation" if config.validation_fraction else "test"
+    sizes = config.metric_batch_sizes
+    suffixes = {f"n = {n}": f"_{n}" for n in sizes}
+    by_rate = {}
+    for rate in config.learning_rates:
+        pairs = finished_pairs(points, rate, config.num_omegas)
+        if pairs:
+            by_rate[str(rate)] = {
+                treatment: _of_pairs(pairs, treatment, split, suffixes)
+                for treatment in config.treatments
+            }
+    return {
+        "pairs": {rate: len(found["error_barrier"]["by_pair"]) for rate, found in _first(by_rate)},
+        "results": by_rate,
+        "observations": _observe(by_rate, [*suffixes, "population"]),
+    }
+
+
+def finished_pairs(points: list[Point], rate: float, num_omegas: int) -> list[list[Point]]:
+    """Points by pair, in order of ω, of the pairs that have all of them."""
+    own = [p for p in points if p["learning_rate"] == rate]
+    pairs = [
+        sorted((p for p in own if p["seed"] == seed), key=lambda p: p["omega"])
+        for seed in sorted({p["seed"] for p in own})
+    ]
+    return [pair for pair in pairs if len(pair) == num_omegas]
+
+
+def _of_pairs(pairs, treatment: str, split: str, suffixes: dict[str, str]) -> dict[str, Any]:
+    """Every number of one learning rate and treatment, with its spread over pairs."""
+    omega = np.array([p["omega"] for p in pairs[0]])
+    column = lambda name: np.array(  # noqa: E731
+        [[p[treatment][f"{split}/{name}"] for p in pair] for pair in pairs]
+    )
+    accuracy = column("accuracy")
+    found = {
+        "error_barrier": np.asarray(barrier(1 - accuracy)),
+        "loss_barrier": np.asarray(barrier(column("loss"))),
+        "accuracy_first": accuracy[:, 0],
+        "accuracy_second": accuracy[:, -1],
+        "accuracy_lowest": np.min(accuracy, 1),
+    }
+    names = {label: (f"mir{s}", f"hdr{s}") for label, s in suffixes.items()}
+    names["population"] = ("population_mir", "population_hdr")
+    for label, (mir, hdr) in names.items():
+        found |= {f"{key}, {label}": x for key, x in hump(omega, column(mir)).items()}
+        found |= {f"{key}, {label}": x for key, x in dips(omega, column(hdr)).items()}
+    return {name: spread(x.tolist()) | {"by_pair": x.tolist()} for name, x in found.items()}
+
+
+def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
+    """Height of MIR's highest point in the middle above the mean of its ends, and its ω.
+
+    Args:
+      omega: [k].
+      mir: [pairs, k].
+    """
+    middle = (omega >= MIDDLE[0]) & (omega <= MIDDLE[1])
+    ends = (mir[:, 0] + mir[:, -1]) / 2
+    return {
+        "mir_hump": np.max(mir[:, middle], 1) - ends,
+        "mir_hump_omega": omega[middle][np.argmax(mir[:, middle], 1)],
+    }
+
+
+def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
+    """Depth of HDR's lowest point near each end below that end, at least 0, and its ω.
+
+    Args:
+      omega: [k].
+      hdr: [pairs, k].
+    """
+    found = {}
+    for name, near, end in (("first", omega < MIDDLE[0], 0), ("second", omega > MIDDLE[1], -1)):
+        found[f"hdr_dip_{name}"] = hdr[:, end] - np.min(hdr[:, near], 1)
+        found[f"hdr_dip_{name}_omega"] = omega[near][np.argmin(hdr[:, near], 1)]
+    return found
+
+
+def _first(by_rate: dict[str, Results]) -> list[tuple[str, dict[str, Any]]]:
+    return [(rate, next(iter(results.values()))) for rate, results in by_rate.items()]
+
+
+def _observe(by_rate: dict[str, Results], labels: list[str]) -> dict[str, Any]:
+    observed: dict[str, Any] = {
+        "connected": {
+            "text": f"error barrier of each treatment (below {CONNECTED}: connected)",
+            "measured": {
+                rate: {t: found["error_barrier"]["mean"] for t, found in results.items()}
+                for rate, results in by_rate.items()
+            },
+        }
+    }
+    shapes = [
+        f"{shape}, {label}"
+        for label in labels
+        for shape in ("mir_hump", "hdr_dip_first", "hdr_dip_second")
+    ]
+    compared = {
+        rate: {shape: _compare(results, shape) for shape in shapes}
+        for rate, results in by_rate.items()
+        if {"interpolated", "recomputed"} <= set(results)
+    }
+    verdicts = Counter(c["verdict"] for shapes in compared.values() for c in shapes.values())
+    observed["artefact"] = {
+        "text": "humps of MIR and dips of HDR with interpolated BatchNorm statistics that are not "
+        f"there with recomputed ones (there: above {FLOOR}; a gone one is an artefact of the "
+        "statistics)",
+        "measured": dict(verdicts),
+        "answer": _answer(verdicts),
+        "compared": compared,
+    }
+    return observed
+
+
+def _compare(results: Results, shape: str) -> dict[str, Any]:
+    """One hump or dip, with interpolated and with recomputed statistics."""
+    before, after = (np.array(results[t][shape]["by_pair"]) for t in ("interpolated", "recomputed"))
+    there, remains = (bool(np.mean(x) > FLOOR) for x in (before, after))
+    verdict = {
+        (True, True): "remains",
+        (True, False): "gone",
+        (False, True): "only with recomputed statistics",
+        (False, False): "not there",
+    }[there, remains]
+    return {
+        "interpolated": float(np.mean(before)),
+        "recomputed": float(np.mean(after)),
+        "recomputed - interpolated": interval(after - before),
+        "verdict": verdict,
+    }
+
+
+def _answer(verdicts: Counter[str]) -> str:
+    gone, remains = verdicts["gone"], verdicts["remains"]
+    if not gone + remains:
+        return "there is no anomaly to explain"
+    if not remains:
+        return "yes: all are gone with recomputed statistics"
+    if not gone:
+        return "no: all remain with recomputed statistics"
+    return f"in part: {gone} of {gone + remains} are gone with recomputed statistics"
