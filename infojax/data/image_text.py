@@ -1,0 +1,103 @@
+"""Inputs of CLIP: tokens of texts, preprocessed images, and images in directories by class."""
+
+import html
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from infojax.errors import UserError
+
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def tokenize(texts: list[str], context_length: int = 77) -> np.ndarray:
+    """Tokens of texts, as the models of OpenAI and open_clip were trained with.
+
+    Args:
+      texts: n texts.
+      context_length: L; a longer text is cut, and ends in the end token all the same.
+
+    Returns:
+      Tokens int32 [n, L]: start, text, end, zeros.
+
+    Raises:
+      UserError: the package instant-clip-tokenizer is not installed.
+    """
+    try:
+        from instant_clip_tokenizer import Tokenizer
+    except ImportError as error:
+        raise UserError(
+            "texts need a tokenizer: pip install instant-clip-tokenizer (Python 3.11 or 3.12)"
+        ) from error
+    tokenizer = Tokenizer()
+    tokens = np.zeros((len(texts), context_length), np.int32)
+    for row, text in zip(tokens, texts, strict=True):
+        text = " ".join(html.unescape(html.unescape(text)).split())
+        inner = tokenizer.encode(text)[: context_length - 2]
+        whole = [tokenizer.start_of_text(), *inner, tokenizer.end_of_text()]
+        row[: len(whole)] = whole
+    return tokens
+
+
+def preprocess(image: Image.Image, size: int) -> np.ndarray:
+    """Resizes the shorter side (bicubic), crops the centre, normalises colours.
+
+    Args:
+      image: of any size and mode.
+      size: height and width of the result.
+
+    Returns:
+      Pixels float32 [size, size, 3].
+    """
+    width, height = image.size
+    short = min(width, height)
+    width, height = int(size * width / short), int(size * height / short)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    image = image.crop((left, top, left + size, top + size)).convert("RGB")
+    pixels = np.asarray(image, np.float32) / 255
+    return (pixels - np.float32(_MEAN)) / np.float32(_STD)
+
+
+def load_image(path: Path, size: int) -> np.ndarray:
+    """Reads and preprocesses an image file, float32 [size, size, 3].
+
+    Raises:
+      UserError: it is no image that Pillow can read.
+    """
+    try:
+        with Image.open(path) as image:
+            return preprocess(image, size)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an image: {error}") from error
+
+
+def find_images(directory: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+    """Finds the images of a directory with one directory for each class.
+
+    Args:
+      directory: holds `CLASS NAME/any/depth/image.png`; underscores in names stand for spaces.
+
+    Returns:
+      Paths in order, the class of each int32 [n], and the names of the classes in order.
+
+    Raises:
+      UserError: there is no such directory, or a class without images.
+    """
+    if not directory.is_dir():
+        raise UserError(f"there is no directory {directory}; it must hold one for each class")
+    classes = sorted(path for path in directory.iterdir() if path.is_dir())
+    if not classes:
+        raise UserError(f"{directory} must hold one directory of images for each class")
+    paths, labels = [], []
+    for label, path in enumerate(classes):
+        own = sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS)
+        if not own:
+            raise UserError(f"{path} holds no images ({', '.join(sorted(_ENDINGS))})")
+        paths += own
+        labels += [label] * len(own)
+    names = tuple(path.name.replace("_", " ") for path in classes)
+    return paths, np.array(labels, np.int32), names
