@@ -4,50 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from PIL import Image
 
+from benchmarks import reference_augmentation
 from infojax.data import operations, randaugment
 from infojax.data.operations import LEVELS, Operation
 
 
-def affine(image, *matrix):
-    return image.transform(image.size, Image.Transform.AFFINE, matrix)
-
-
-# As TorchSSL and USB call Pillow.
-PILLOW = {
-    Operation.ROTATE: lambda x, v: x.rotate(v),
-    Operation.SHEAR_X: lambda x, v: affine(x, 1, v, 0, 0, 1, 0),
-    Operation.SHEAR_Y: lambda x, v: affine(x, 1, 0, 0, v, 1, 0),
-    Operation.TRANSLATE_X: lambda x, v: affine(x, 1, 0, v * x.size[0], 0, 1, 0),
-    Operation.TRANSLATE_Y: lambda x, v: affine(x, 1, 0, 0, 0, 1, v * x.size[1]),
-    Operation.AUTO_CONTRAST: lambda x, v: ImageOps.autocontrast(x),
-    Operation.EQUALIZE: lambda x, v: ImageOps.equalize(x),
-    Operation.BRIGHTNESS: lambda x, v: ImageEnhance.Brightness(x).enhance(v),
-    Operation.COLOR: lambda x, v: ImageEnhance.Color(x).enhance(v),
-    Operation.CONTRAST: lambda x, v: ImageEnhance.Contrast(x).enhance(v),
-    Operation.SHARPNESS: lambda x, v: ImageEnhance.Sharpness(x).enhance(v),
-    Operation.POSTERIZE: lambda x, v: ImageOps.posterize(x, int(v)),
-    Operation.SOLARIZE: lambda x, v: ImageOps.solarize(x, v),
-    Operation.IDENTITY: lambda x, v: x,
-}
-
-
 def pillow(image, operation, level):
-    v = float(operations.magnitude(operation, level))
-    return np.asarray(PILLOW[Operation(operation)](Image.fromarray(np.asarray(image)), v))
-
-
-def pillow_cutout(image, levels):
-    """Centre and side uniform; the rectangle is TorchSSL's."""
-    width, height = image.size
-    u = (np.asarray(levels) + 0.5) / LEVELS
-    side, x, y = 0.5 * u[0] * width, u[1] * width, u[2] * height
-    x0, y0 = int(max(0, x - side / 2)), int(max(0, y - side / 2))
-    corners = (x0, y0, min(width, x0 + side), min(height, y0 + side))
-    image = image.copy()
-    ImageDraw.Draw(image).rectangle(corners, (125, 123, 114))
-    return image
+    grey = image.shape[-1] == 1
+    before = Image.fromarray(image.squeeze(-1) if grey else image)
+    after = np.asarray(reference_augmentation.operate(before, operation, level))
+    return after[..., None] if grey else after
 
 
 def images(n, height, width, seed=0):
@@ -73,10 +41,14 @@ def mismatches(x, chosen, levels):
     return found
 
 
-@pytest.mark.parametrize(("height", "width", "n"), [(32, 32, 1120), (11, 14, 560), (3, 3, 140)])
-def test_operations_equal_pillow(height, width, n):
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "n"),
+    [(32, 32, 3, 1120), (11, 14, 3, 560), (2, 5, 3, 140), (20, 20, 1, 560)],
+)
+def test_operations_equal_pillow(height, width, channels, n):
+    """Color leaves grey images as they are; images narrower than three pixels are not smoothed."""
     rng = np.random.default_rng(1)
-    x = images(n, height, width)
+    x = images(n, height, width)[..., :channels]
     chosen = np.arange(n) // 5 % 14  # each on each kind of image
     levels = rng.integers(0, LEVELS, n)
     levels[:70], levels[70:140] = 0, LEVELS - 1
@@ -112,35 +84,28 @@ def test_magnitudes_span_their_range(operation):
     np.testing.assert_allclose(v, middle, atol=2**-17)
 
 
-def augmented_by_pillow(x, draws):
-    result = []
-    for image, chosen, levels, cutout in zip(x, *map(np.asarray, draws), strict=True):
-        for operation, level in zip(chosen, levels, strict=True):
-            image = pillow(image, operation, level)
-        result.append(np.asarray(pillow_cutout(Image.fromarray(image), cutout)))
-    return np.stack(result)
-
-
 def test_everything_equals_pillow():
     x, key = images(150, 32, 32), jax.random.key(3)
-    draws = jax.jit(randaugment.draw, static_argnums=1)(key, 150)
+    draws = jax.jit(randaugment.draw)(key, jnp.arange(150))
     got = jax.jit(randaugment.apply)(draws, x)
     assert got.dtype == jnp.uint8
-    expected = augmented_by_pillow(x, draws)
+    drawn = zip(x, *map(np.asarray, draws), strict=True)
+    expected = np.stack([reference_augmentation.augment(*arguments) for arguments in drawn])
     np.testing.assert_array_equal(got, expected)
     assert np.mean(np.any(expected != x, (1, 2, 3))) > 0.98
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (11, 14), (14, 11)])
-def test_cutout_equals_pillow(height, width):
-    x = images(300, height, width)
+@pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (11, 14, 3), (14, 11, 1)])
+def test_cutout_equals_pillow(height, width, channels):
+    x = images(300, height, width)[..., :channels]
     levels = np.random.default_rng(5).integers(0, LEVELS, (300, 3))
     levels[:8] = np.stack(np.meshgrid(*[[0, LEVELS - 1]] * 3), -1).reshape(8, 3)
-    got = jax.jit(jax.vmap(randaugment._cut_out))(x, levels.astype(np.int32))
-    expected = [pillow_cutout(Image.fromarray(a), b) for a, b in zip(x, levels, strict=True)]
-    np.testing.assert_array_equal(got, np.stack([np.asarray(image) for image in expected]))
-    grey = np.all(np.asarray(got) == (125, 123, 114), -1)
-    assert grey.sum((1, 2)).min() >= 1 and grey.sum((1, 2)).max() <= (width // 2 + 1) ** 2
+    got = np.asarray(jax.jit(jax.vmap(randaugment._cut_out))(x, levels.astype(np.int32)))
+    for image, drawn, result in zip(x, levels, got, strict=True):
+        squeezed = image.squeeze(-1) if channels == 1 else image
+        expected = reference_augmentation.cut_out(Image.fromarray(squeezed), drawn)
+        np.testing.assert_array_equal(result.squeeze(), expected)
+        assert np.any(result == 123)
 
 
 # What augment promises
@@ -150,59 +115,62 @@ KEY = jax.random.key(4)
 augment = jax.jit(randaugment.augment)
 
 
-def test_image_depends_on_its_own_number_alone():
-    x = jnp.asarray(images(24, 8, 8))
-    whole = augment(KEY, x)
-    for first in (0, 7, 12):
-        part = slice(first, first + 12)
-        np.testing.assert_array_equal(augment(KEY, x[part], first), whole[part])
-    assert jnp.all(whole[:12] == augment(KEY, x.at[12:].set(0))[:12])
-    same = augment(KEY, jnp.broadcast_to(x[:1], x.shape))  # one image, augmented in 24 ways
+def test_image_depends_on_its_own_position_alone():
+    x, at = jnp.asarray(images(24, 8, 8)), 1000 + jnp.arange(24)
+    whole = augment(KEY, x, at)
+    for part in (slice(12), slice(7, 19), slice(0, 24, 2)):
+        np.testing.assert_array_equal(augment(KEY, x[part], at[part]), whole[part])
+    assert jnp.all(whole[:12] == augment(KEY, x.at[12:].set(0), at)[:12])
+    same = augment(KEY, jnp.broadcast_to(x[:1], x.shape), at)  # one image, in 24 ways
     assert len(np.unique(same.reshape(24, -1), axis=0)) == 24
-    assert jnp.mean(jnp.any(whole != augment(jax.random.key(5), x), (1, 2, 3))) > 0.9
+    assert jnp.mean(jnp.any(whole != augment(jax.random.key(5), x, at), (1, 2, 3))) > 0.9
 
 
 def test_vmap_equals_a_loop_and_takes_one_branch():
-    x, keys = jnp.asarray(images(24, 8, 8).reshape(2, 12, 8, 8, 3)), jax.random.split(KEY)
-    mapped = jax.vmap(randaugment.augment)
-    got = jax.jit(mapped)(keys, x)
+    x, at = jnp.asarray(images(24, 8, 8).reshape(2, 12, 8, 8, 3)), jnp.arange(12)
+    keys = jax.random.split(KEY)
+    mapped = jax.vmap(randaugment.augment, (0, 0, None))
+    got = jax.jit(mapped)(keys, x, at)
     for i in range(2):
-        np.testing.assert_array_equal(got[i], augment(keys[i], x[i]))
-    alone = jax.jit(jax.vmap(randaugment.augment, (None, 0)))(KEY, x)
-    np.testing.assert_array_equal(alone[1], augment(KEY, x[1]))
-    assert str(jax.make_jaxpr(mapped)(keys, x)).count("cond[") == 1  # a select would run them all
+        np.testing.assert_array_equal(got[i], augment(keys[i], x[i], at))
+    same_draws = jax.jit(jax.vmap(randaugment.augment, (None, 0, None)))(KEY, x, at)
+    np.testing.assert_array_equal(same_draws[1], augment(KEY, x[1], at))
+    jaxpr = str(jax.make_jaxpr(mapped)(keys, x, at))
+    assert jaxpr.count("cond[") == 1  # mapped naively it is a select, which runs every branch
 
 
 def test_replicas_equal_one_device():
-    x = jnp.asarray(images(24, 8, 8))
-
-    def replica(x):
-        return randaugment.augment(KEY, x, 12 * jax.lax.axis_index("batch"))
-
-    got = jax.pmap(replica, axis_name="batch")(x.reshape(2, 12, 8, 8, 3))
-    np.testing.assert_array_equal(got.reshape(x.shape), augment(KEY, x))
+    x, at = jnp.asarray(images(24, 8, 8)), jnp.arange(24)
+    replica = jax.pmap(lambda x, at: randaugment.augment(KEY, x, at))
+    got = replica(x.reshape(2, 12, 8, 8, 3), at.reshape(2, 12))
+    np.testing.assert_array_equal(got.reshape(x.shape), augment(KEY, x, at))
 
 
 def test_floating_images():
-    x = jnp.asarray(images(24, 8, 8))
-    expected = augment(KEY, x).astype(jnp.float32) / 255
-    got = augment(KEY, x.astype(jnp.float32) / 255)
+    x, at = jnp.asarray(images(24, 8, 8)), jnp.arange(24)
+    real = x.astype(jnp.float32) / 255
+    expected = augment(KEY, x, at).astype(jnp.float32) / 255
+    got = augment(KEY, real, at)
     assert got.dtype == jnp.float32
     np.testing.assert_array_equal(got, expected)
-    broken = augment(KEY, (x.astype(jnp.float32) / 255).at[3, 2, 1, 0].set(jnp.nan))
+    broken = augment(KEY, real.at[3, 2, 1, 0].set(jnp.nan), at)
     assert jnp.all(jnp.isnan(broken[3]))
     np.testing.assert_array_equal(jnp.delete(broken, 3, 0), jnp.delete(expected, 3, 0))
 
 
 def test_draws_do_not_depend_on_x64():
-    expected = randaugment.draw(KEY, 5)
+    expected = randaugment.draw(KEY, jnp.arange(5, dtype=jnp.int32))
     with jax.enable_x64(True):
-        jax.tree.map(np.testing.assert_array_equal, randaugment.draw(KEY, 5), expected)
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            randaugment.draw(KEY, jnp.arange(5, dtype=jnp.int32)),
+            expected,
+        )
 
 
 def test_draws_are_uniform():
     """Counts within four standard deviations; with replacement; independent of each other."""
-    draws = jax.jit(randaugment.draw, static_argnums=1)(KEY, 20_000)
+    draws = jax.jit(randaugment.draw)(KEY, jnp.arange(20_000))
     assert draws.operations.shape == draws.levels.shape == draws.cutout.shape == (20_000, 3)
     for k in range(3):
         counts = np.bincount(draws.operations[:, k], minlength=14)
@@ -218,9 +186,12 @@ def test_draws_are_uniform():
 
 
 def test_names_what_is_wrong():
-    with pytest.raises(ValueError, match=r"images must have shape \[n, h, w, 3\], got \(8, 8, 3\)"):
-        randaugment.augment(KEY, jnp.zeros((8, 8, 3)))
-    with pytest.raises(ValueError, match=r"got \(2, 8, 8, 1\)"):
-        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 1)))
+    at = jnp.arange(2)
+    with pytest.raises(ValueError, match=r"images must have shape .* 3 or 1\], got \(8, 8, 3\)"):
+        randaugment.augment(KEY, jnp.zeros((8, 8, 3)), at)
+    with pytest.raises(ValueError, match=r"got \(2, 8, 8, 4\)"):
+        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 4)), at)
     with pytest.raises(ValueError, match=r"images must be uint8 or floating .*int32"):
-        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 3), int))
+        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 3), int), at)
+    with pytest.raises(ValueError, match=r"positions must be integers of shape \(2,\), .*\(3,\)"):
+        randaugment.augment(KEY, jnp.zeros((2, 8, 8, 3)), jnp.arange(3))

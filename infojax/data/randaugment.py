@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from infojax import moments
 from infojax.data import operations
 
-_GREY = (125, 123, 114)  # of the cutout
+_GREY = {3: (125, 123, 114), 1: (123,)}  # of the cutout, by channels
 
 
 class Draws(NamedTuple):
@@ -26,47 +26,53 @@ class Draws(NamedTuple):
 
 
 def augment(
-    key: jax.Array, images: jax.Array, start: int | jax.Array = 0, num_operations: int = 3
+    key: jax.Array, images: jax.Array, positions: jax.Array, num_operations: int = 3
 ) -> jax.Array:
     """Applies operations drawn with replacement from 14, then a cutout, to each image.
 
-    Image i depends on `key`, `start + i` and its own pixels alone: a batch may be split at will.
-    Every image passes through its own operations only, also under jit, vmap and pmap.
+    What happens to an image depends on the key and its position alone, and the result on its own
+    pixels: a batch may be split at will. Each image passes through its own operations only, also
+    under jit, vmap and pmap.
 
     Args:
-      key: random key.
-      images: uint8 [n, h, w, 3], or floating in [0, 1] (rounded to 8 bits; an image with NaN or
-        inf becomes NaN).
-      start: number of the first image in the whole batch, for parts of it.
+      key: JAX random key.
+      images: uint8 [n, h, w, channels] with 3 channels or 1, or floating in [0, 1] (rounded to
+        8 bits; an image that holds NaN or inf becomes NaN).
+      positions: where they stand in the sequence of all images drawn, integer [n].
       num_operations: operations an image.
 
     Returns:
       Images of the same shape and dtype.
 
     Raises:
-      ValueError: images are not [n, h, w, 3], uint8 or floating.
+      ValueError: images or positions are not as said above.
 
     References:
-      Cubuk et al. 2020, RandAugment; Sohn et al. 2020, FixMatch, appendix D. Operations, ranges,
-      black borders, nearest-neighbour sampling and the grey cutout are those of TorchSSL and USB.
+      Cubuk et al. 2020, RandAugment; Sohn et al. 2020, FixMatch. Operations, ranges, black borders,
+      nearest-neighbour sampling and the grey cutout are those of TorchSSL and USB.
 
-    >>> import jax
-    >>> image = jax.numpy.full((1, 8, 8, 3), 200, jax.numpy.uint8)
-    >>> augment(jax.random.key(0), image).shape
-    (1, 8, 8, 3)
+    >>> import jax, jax.numpy as jnp
+    >>> images = jnp.full((2, 8, 8, 3), 200, jnp.uint8)
+    >>> augment(jax.random.key(0), images, jnp.arange(2)).shape
+    (2, 8, 8, 3)
     """
-    images = _checked(images)
-    return apply(draw(key, images.shape[0], start, num_operations), images)
+    images, positions = _checked(images), jnp.asarray(positions)
+    if positions.shape != images.shape[:1] or not jnp.issubdtype(positions.dtype, jnp.integer):
+        raise ValueError(
+            f"positions must be integers of shape {images.shape[:1]}, "
+            f"got {positions.dtype} of shape {positions.shape}"
+        )
+    return apply(draw(key, positions, num_operations), images)
 
 
-def draw(key: jax.Array, n: int, start: int | jax.Array = 0, num_operations: int = 3) -> Draws:
-    """Draws operations and levels for images `start` to `start + n - 1`; see `augment`."""
+def draw(key: jax.Array, positions: jax.Array, num_operations: int = 3) -> Draws:
+    """Draws operations and levels for images at positions [n]; see `augment`."""
 
-    def bits(index: jax.Array) -> jax.Array:
-        key_of_image = jax.random.fold_in(key, index)
+    def bits(position: jax.Array) -> jax.Array:
+        key_of_image = jax.random.fold_in(key, position)
         return jax.random.bits(key_of_image, (2 * num_operations + 3,), jnp.uint32)
 
-    words = jax.vmap(bits)(jnp.asarray(start, jnp.int32) + jnp.arange(n, dtype=jnp.int32))
+    words = jax.vmap(bits)(positions.astype(jnp.uint32))
     # The upper 24 bits as a fraction: to one of 14 with a bias below 1e-6.
     chosen = ((words[:, :num_operations] >> 8) * len(operations.Operation)) >> 24
     levels = (words[:, num_operations:] // (2**32 // operations.LEVELS)).astype(jnp.int32)
@@ -86,8 +92,8 @@ def apply(draws: Draws, images: jax.Array) -> jax.Array:
 
 def _checked(images: jax.Array) -> jax.Array:
     images = jnp.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(f"images must have shape [n, h, w, 3], got {images.shape}")
+    if images.ndim != 4 or images.shape[-1] not in _GREY:
+        raise ValueError(f"images must have shape [n, h, w, 3 or 1], got {images.shape}")
     if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"images must be uint8 or floating in [0, 1], got {images.dtype}")
     return images
@@ -133,13 +139,13 @@ def _one_operation_each(images: jax.Array, chosen: jax.Array, levels: jax.Array)
 
 
 def _cut_out(image: jax.Array, levels: jax.Array) -> jax.Array:
-    """Greys a square around a pixel of the image [h, w, 3], clipped at its border.
+    """Greys a square around a pixel of the image, clipped at its border.
 
     With u = (2 level + 1) / (2 LEVELS) the side is `u w / 2`, the centre `(u w, u h)`. As Pillow
     draws from `max(0, centre - side / 2)`, rounded down, to that plus the side, inclusive, it is
     a pixel larger than its side. The unit here is `1 / (8 LEVELS)` of a pixel.
     """
-    height, width, _ = image.shape
+    height, width, channels = image.shape
     odd = 2 * levels + 1
     unit = 8 * operations.LEVELS
     side = 2 * width * odd[0]
@@ -148,5 +154,6 @@ def _cut_out(image: jax.Array, levels: jax.Array) -> jax.Array:
     x = jnp.arange(width, dtype=jnp.int32)[None]
     y = jnp.arange(height, dtype=jnp.int32)[:, None]
     inside = (x >= first_x) & (x <= first_x + side // unit)
+    grey = jnp.asarray(_GREY[channels], jnp.uint8)[None, None]
     inside = inside & (y >= first_y) & (y <= first_y + side // unit)
-    return jnp.where(inside[..., None], jnp.asarray(_GREY, jnp.uint8)[None, None], image)
+    return jnp.where(inside[..., None], grey, image)
