@@ -22,7 +22,6 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper, paper_cifar100 or smoke."""
     config = supervised.base("cifar100" if variant == "paper_cifar100" else "cifar10")
     config.experiment = "mode_connectivity"
-    del config.learning_rate
     config.learning_rates = (3e-2, 3e-3, 3e-4)
     config.fork_step = 0  # updates that both networks share
     config.endpoints_dir = ""  # where networks are kept and looked for; empty: in the run
@@ -34,6 +33,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     if variant == "cpu":
         supervised.small(config)
         config.batch_size, config.num_steps = 64, 3200
+        config.eval_every = config.checkpoint_every = 400
         config.recompute_batches = 40
         config.num_seeds = 2
     elif variant == "paper_cifar100":
@@ -46,4 +46,5 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         config.num_seeds = 2
     elif variant != "paper":
         raise ValueError(f"unknown variant {variant!r}; use cpu, paper, paper_cifar100 or smoke")
+    del config.learning_rate  # in favour of learning_rates
     return config
