@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import serialization
 
+from infojax import processes
 from infojax.errors import UserError
 
 _SUMS = "sums.json"
@@ -19,34 +20,19 @@ _UNFINISHED = "it was not finished"
 
 
 class Checkpoints:
-    """Checkpoints of one run, in one directory.
+    """Checkpoints of one run, which the first process saves and restores for all.
 
-    Orbax writes atomically, so a kill in mid-save leaves the older checkpoint as the newest. The
-    SHA-256 of every file is written beside them at the end, and checked before orbax reads any:
-    flipped bytes would restore silently, and truncated files with a page of tracebacks.
+    All processes call its methods, with the same states; only the first needs the directory.
     """
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
-        self._directory = directory.absolute()
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                enable_async_checkpointing=False,
-                cleanup_tmp_directories=True,  # of a save that was killed
-            ),
-        )
+        self._store = _Store(directory.absolute(), keep) if processes.first() else None
+        self._latest: int | None = None
 
     def save(self, step: int, state: Any) -> None:
         """Saves a state under its step, in place of one that is there already."""
-        if step in self._manager.all_steps():
-            self._manager.delete(step)
-        item = ocp.args.StandardSave(_arrays(state))
-        self._manager.save(step, args=ocp.args.Composite(state=item))
-        directory = self._directory / str(step)
-        partial = directory / f"{_SUMS}.partial"
-        partial.write_text(json.dumps(_sums(directory), indent=2) + "\n")
-        os.replace(partial, directory / _SUMS)
+        processes.from_first(lambda: self._first.save(step, _arrays(state)))
+        self._latest = step
 
     def restore(self, template: Any) -> Any | None:
         """Returns the newest state that is whole, or None if nothing was saved yet.
@@ -59,17 +45,71 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none is whole.
         """
+        found = processes.from_first(lambda: self._first.restore(_arrays(template)))
+        if found is None:
+            return None
+        self._latest, arrays = found
+        return serialization.from_state_dict(template, arrays)
+
+    @property
+    def _first(self) -> "_Store":
+        assert self._store is not None  # in the first process, the only one to ask for it
+        return self._store
+
+    def latest_step(self) -> int | None:
+        """Returns the step that was saved or restored last, or None."""
+        return self._latest
+
+    def close(self) -> None:
+        """Ends background work of orbax."""
+        if self._store is not None:
+            self._store.close()
+
+
+class _Store:
+    """Checkpoints of trees of arrays in one directory, in one process.
+
+    Orbax writes atomically, so a kill in mid-save leaves the older checkpoint as the newest. The
+    SHA-256 of every file is written beside them at the end, and checked before orbax reads any:
+    flipped bytes would restore silently, and truncated files with a page of tracebacks.
+    """
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._manager = ocp.CheckpointManager(
+            directory,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=True,  # of a save that was killed
+                create=False,  # orbax would wait for all processes
+                multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
+            ),
+        )
+
+    def save(self, step: int, arrays: Any) -> None:
+        if step in self._manager.all_steps():
+            self._manager.delete(step)
+        item = ocp.args.StandardSave(arrays)
+        self._manager.save(step, args=ocp.args.Composite(state=item))
+        directory = self._directory / str(step)
+        partial = directory / f"{_SUMS}.partial"
+        partial.write_text(json.dumps(_sums(directory), indent=2) + "\n")
+        os.replace(partial, directory / _SUMS)
+
+    def restore(self, template: Any) -> tuple[int, Any] | None:
         bad: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                state = self._read(step, template)
+                arrays = self._read(step, template)
             except Exception as error:  # whatever a damaged directory makes orbax raise
                 bad[step] = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                 continue
             self._set_aside(bad)
             if bad:
                 print(f"going on from the one before, of step {step}", file=sys.stderr)
-            return state
+            return step, arrays
         if set(bad.values()) - {_UNFINISHED}:
             reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
             raise UserError(
@@ -87,11 +127,10 @@ class Checkpoints:
         for name in sorted({*expected, *sums}):
             if expected.get(name) != sums.get(name):
                 raise ValueError(f"{name} is not as it was saved")
-        arrays = _arrays(template)
-        item = ocp.args.StandardRestore(arrays)
+        item = ocp.args.StandardRestore(template)
         restored = self._manager.restore(step, args=ocp.args.Composite(state=item))["state"]
-        jax.tree_util.tree_map_with_path(_check_same_kind, arrays, restored)
-        return serialization.from_state_dict(template, restored)
+        jax.tree_util.tree_map_with_path(_check_same_kind, template, restored)
+        return restored
 
     def _set_aside(self, bad: dict[int, str]) -> None:
         for step, reason in bad.items():
@@ -104,12 +143,7 @@ class Checkpoints:
         if bad:
             self._manager.reload()
 
-    def latest_step(self) -> int | None:
-        """Returns the newest step saved, or None."""
-        return self._manager.latest_step()
-
     def close(self) -> None:
-        """Ends background work of orbax."""
         self._manager.close()
 
 

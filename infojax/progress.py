@@ -1,16 +1,22 @@
-"""A progress bar with rate, time left and the current metrics; quiet unless on a terminal."""
+"""A progress bar with rate, time left and the current metrics; quiet unless on a terminal.
+
+Of several processes the first shows it.
+"""
 
 from collections.abc import Sequence
 
 from tqdm import tqdm
+
+from infojax import processes
 
 
 class Progress:
     """Context around a loop over steps."""
 
     def __init__(self, total: int, initial: int, shown: Sequence[str]) -> None:
+        disable = None if processes.first() else True
         self._bar = tqdm(
-            total=total, initial=initial, unit="step", disable=None, dynamic_ncols=True
+            total=total, initial=initial, unit="step", disable=disable, dynamic_ncols=True
         )
         self._shown = dict.fromkeys(shown, "")
 

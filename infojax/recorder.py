@@ -10,10 +10,13 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from infojax import processes
+
 
 class Recorder:
     """Appends metrics to `metrics.jsonl` and TensorBoard events in a work directory.
 
+    All processes may call its methods: the first writes, the others do nothing.
     Events are written at once, not from a queue: what a kill leaves of them is what it leaves of
     the records.
     """
@@ -27,6 +30,8 @@ class Recorder:
 
     def resume(self, step: int) -> None:
         """Drops the records after a step (-1: all), since they will be made again."""
+        if not processes.first():
+            return
         records = [r for r in read_records(self._workdir) if r["step"] <= step]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(r) + "\n" for r in records))
@@ -36,6 +41,8 @@ class Recorder:
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Records metrics at a step; the files are whole after every call."""
+        if not processes.first():
+            return
         seconds = round(time.monotonic() - self._started, 3)
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, "seconds": seconds, **metrics}) + "\n")

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from flax import jax_utils
 
+from infojax import processes
 from infojax.checkpoint import Checkpoints
 from infojax.interrupts import Interrupted, Interrupts
 from infojax.progress import Progress
@@ -208,6 +209,11 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.pmap(function, axis_name=AXIS)
 
 
+def replicate(tree: Any) -> Any:
+    """Puts a copy of a tree on each of this process's devices."""
+    return jax_utils.replicate(tree)
+
+
 def put_shards(tree: Any) -> Any:
     """Puts arrays [devices, ...] on this process's devices, one row each."""
     return mapped(lambda x: x)(tree)
@@ -295,7 +301,8 @@ def fit(
                 progress.update(step, {"train/loss": loss})
                 if step == target:
                     replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
-                signum = interrupts.received  # once: a signal may come between the lines below
+                # Once: a signal may come between the lines below.
+                signum = processes.largest(interrupts.received or 0)
                 if step % checkpoint_every == 0 or step == eval_steps[-1] or signum:
                     _save(step, single(replicated), checkpoints)
                 if signum and step < eval_steps[-1]:

@@ -3,6 +3,7 @@
 python -m launch --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.FIELD=VALUE ...]
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -14,8 +15,10 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from infojax import processes
 from infojax.errors import UserError
 from infojax.interrupts import Interrupted
+from launch import distributed
 from launch import workdir as workdirs
 
 _CONFIG = ("--config", "-config")
@@ -28,19 +31,39 @@ _USAGE = (
 def main(argv: list[str]) -> int:
     """Runs the experiment that the arguments describe; returns the exit code."""
     try:
-        config, workdir = _parse(argv)
+        config, workdir = _parse(distributed.start(argv))
         experiment = _experiment(config.experiment)
         _cache_compilations()
-        workdirs.prepare(workdir, config)
-        experiment.run(config, workdir)
+        with contextlib.ExitStack() as held:
+            processes.from_first(lambda: _take(workdir, config, held))
+            _say(f"{config.experiment} on {_devices()}: {workdir}")
+            experiment.run(config, workdir)
+            processes.largest(0)  # all stay until the first has written everything
     except UserError as error:
         return _fail(str(error), 2)
     except FloatingPointError as error:
         return _fail(str(error), 1)
+    except processes.FailedInFirst:
+        return 1
     except Interrupted as stop:
-        return _fail(f"{stop}; the same command goes on from there", 128 + stop.signum)
-    print(f"done: {workdir / 'summary.json'} and {workdir / 'figures'}")
+        if processes.first():
+            _fail(f"{stop}; the same command goes on from there", 0)
+        return 128 + stop.signum
+    _say(f"done: {workdir / 'summary.json'} and {workdir / 'figures'}")
     return 0
+
+
+def _take(workdir: Path, config: ConfigDict, held: contextlib.ExitStack) -> None:
+    """Locks and prepares the work directory."""
+    held.enter_context(workdirs.locked(workdir))
+    workdirs.prepare(workdir, config)
+
+
+def _devices() -> str:
+    """Says what is there to run on, as "8 gpu devices of 2 processes"."""
+    devices, number = jax.devices(), jax.process_count()
+    text = f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
+    return text if number == 1 else f"{text} of {number} processes"
 
 
 def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
@@ -56,6 +79,7 @@ def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
         rest = values(arguments)[1:]
         if values.help:
             print(f"{_USAGE}\nwithout arguments: {default} into runs/grokking")
+            print(f"one of several processes: {distributed.USAGE}")
             sys.exit(0)
         config = values.config
         default_workdir = Path("runs", config.experiment)  # a config that failed to load raises
@@ -120,8 +144,13 @@ def _cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+def _say(message: str) -> None:
+    if processes.first():
+        print(message, flush=True)
+
+
 def _fail(message: str, code: int) -> int:
-    print(f"launch: {message}", file=sys.stderr)
+    print(f"{distributed.name()}: {message}", file=sys.stderr)
     return code
 
 
@@ -143,4 +172,9 @@ def _exit_on_signals() -> None:
 
 if __name__ == "__main__":
     _exit_on_signals()
-    sys.exit(main(sys.argv))
+    try:
+        code = main(sys.argv)
+    except Exception:
+        distributed.give_up()
+        raise
+    sys.exit(code)

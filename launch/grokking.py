@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 import infojax
-from infojax import collapse, losses, plots, population, train
+from infojax import collapse, losses, plots, population, processes, train
 from infojax.checkpoint import Checkpoints
 from infojax.data import modular
 from infojax.errors import UserError
@@ -45,6 +45,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     directories = [workdir if len(seeds) == 1 else workdir / f"seed-{seed}" for seed in seeds]
     for seed, directory in zip(seeds, directories, strict=True):
         run_seed(program, config, seed, directory)
+    if not processes.first():
+        return
     histories = [read_records(directory) for directory in directories]
     n = max(config.metric_batch_sizes)
     write_json(

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from infojax import evaluation, losses, plots, train
+from infojax import evaluation, losses, plots, processes, train
 from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
@@ -71,6 +71,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     program = build(config)
     for seed, directory in seeds.directories(workdir, config).items():
         run_seed(program, config, seed, directory)
+    if not processes.first():
+        return
     histories = seeds.histories(workdir, config)
     n = config.metric_batch_sizes[0]
     observed = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import plots
+from infojax import plots, processes
 from infojax.errors import UserError
 from infojax.recorder import read_records
 from launch import comparison, seeds
@@ -28,15 +28,19 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for seed, at in seeds.directories(directory, point).items():
             if program is None or static != built_for:
                 program, built_for = experiment.build(point), static
-            print(f"{name_of(values)}, seed {seed}", flush=True)
+            if processes.first():
+                print(f"{name_of(values)}, seed {seed}", flush=True)
             experiment.run_seed(program, point, seed, at)
+        if not processes.first():
+            continue
         write_json(directory / "config.json", json.loads(point.to_json()))
         done.append(_read(directory, point, values, config.table_metrics))
         summary = comparison.summarize(done, list(config.table_metrics))
         write_json(workdir / "summary.json", summary)
         (workdir / "table.md").write_text(comparison.markdown(summary))
         plots.draw([workdir], workdir / "figures")
-    print(comparison.markdown(comparison.summarize(done, list(config.table_metrics))))
+    if processes.first():
+        print(comparison.markdown(comparison.summarize(done, list(config.table_metrics))))
 
 
 def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:

@@ -17,9 +17,10 @@ def last_step(workdir):
 
 
 class Launcher:
-    """Starts `python -m launch` on the smoke variant, with one cache of compilations for all."""
+    """Starts `python -m launch` on a configuration, with one cache of compilations for all."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, config="configs/grokking.py:smoke"):
+        self.config = config
         self.cache = directory / "cache"
         self.environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
         self.environment |= {"XDG_CACHE_HOME": str(self.cache), "PYTHONPATH": str(ROOT)}
@@ -27,7 +28,7 @@ class Launcher:
     def start(self, workdir, *arguments, module="launch"):
         command = [sys.executable, "-m", module, *arguments]
         if module == "launch":
-            command += ["--config=configs/grokking.py:smoke", f"--workdir={workdir}"]
+            command += [f"--config={self.config}", f"--workdir={workdir}"]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,

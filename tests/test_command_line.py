@@ -25,7 +25,10 @@ SMOKE = "--config=configs/grokking.py:smoke"
 
 @pytest.fixture
 def main(tmp_path, monkeypatch, capsys):
-    """`launch.main` in the root directory: gives exit code and lines of stderr; stdout is empty."""
+    """`launch.main` in the root directory: gives exit code and lines of stderr.
+
+    Nothing but what runs where is said on stdout.
+    """
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(launch, "_cache_compilations", lambda: None)
 
@@ -33,7 +36,7 @@ def main(tmp_path, monkeypatch, capsys):
         extra = [f"--workdir={tmp_path / 'run'}"] if default_workdir else []
         code = launch.main(["launch", *arguments, *extra])
         out, err = capsys.readouterr()
-        assert out == ""
+        assert out in ("", f"grokking on 2 cpu devices: {tmp_path / 'run'}\n")
         return code, err.splitlines()
 
     return call
@@ -119,7 +122,8 @@ def test_settings(main, tmp_path, override, words):
 
 
 def _files(directory):
-    return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    everything = (p for p in directory.rglob("*") if p.is_file() and p.name != ".lock")
+    return {p: p.read_bytes() for p in everything}
 
 
 @pytest.mark.parametrize("what", ["record", "checkpoint", "record of a seed"])
@@ -154,11 +158,40 @@ def test_same_config_in_the_same_work_directory(tmp_path):
         workdir.prepare(tmp_path, config)
         (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
     assert json.loads((tmp_path / "config.json").read_text())["metric_batch_sizes"] == [16, 64]
+    assert len(workdir.starts(tmp_path)) == 2
     assert {p.name for p in tmp_path.iterdir()} == {
         "config.json",
         "environment.json",
         "metrics.jsonl",
     }
+
+
+@pytest.mark.parametrize("content", ["", "[{", None])
+def test_history_of_starts_begins_anew_where_it_cannot_be_read(tmp_path, content):
+    if content is not None:
+        (tmp_path / "environment.json").write_text(content)
+    workdir.prepare(tmp_path, grokking_config.get_config("smoke"))
+    assert len(workdir.starts(tmp_path)) == 1
+
+
+def test_work_directory_in_use(main, tmp_path):
+    """The same command a second time is refused, and changes nothing, until the first has ended."""
+    run = tmp_path / "run"
+    script = "import pathlib, sys; from launch import workdir\n"
+    script += "with workdir.locked(pathlib.Path(sys.argv[1])): print(); input()"
+    pipe = subprocess.PIPE
+    first = subprocess.Popen(
+        [sys.executable, "-c", script, str(run)], cwd=ROOT, stdin=pipe, stdout=pipe
+    )
+    first.stdout.readline()
+    before = _files(run)
+    refused = main(SMOKE)
+    _assert_refused(refused, f"{run} is in use by process {first.pid} on ", "--workdir")
+    assert _files(run) == before
+    first.kill()
+    first.communicate()
+    with workdir.locked(run):
+        pass
 
 
 @pytest.mark.parametrize("content", ["", "{", None])
@@ -284,7 +317,7 @@ def test_exit_code_and_streams_of_the_process(tmp_path):
     done = subprocess.run(
         [*command, "--config.modulus=12"], cwd=ROOT, env=os.environ, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (2, f"grokking on 2 cpu devices: {tmp_path}\n")
     assert done.stderr == (
         "launch: modulus must be a prime of at least 5, for example 113; got 12\n"
     )

@@ -4,13 +4,14 @@ import json
 import re
 import signal
 import sys
-import time
+from datetime import UTC, datetime, timedelta
 
 import events
 import pytest
 from launcher import Launcher, last_step
 
 from infojax.recorder import read_records
+from launch import workdir as workdirs
 
 LONGER = ["--config.seed=0", "--config.num_steps=1500"]
 LONGER += ["--config.eval_every=50", "--config.checkpoint_every=50"]
@@ -34,8 +35,12 @@ def _timeless(workdir):
     return [{k: v for k, v in r.items() if k != "seconds"} for r in read_records(workdir)]
 
 
+def _begun(workdir):
+    return f"grokking on 2 cpu devices: {workdir}\n"
+
+
 def _done(workdir):
-    return f"done: {workdir / 'summary.json'} and {workdir / 'figures'}\n"
+    return f"{_begun(workdir)}done: {workdir / 'summary.json'} and {workdir / 'figures'}\n"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,7 @@ def test_run_directory(uninterrupted):
     names = {p.name for p in uninterrupted.iterdir()}
     (tfevents,) = (name for name in names if name.startswith("events.out.tfevents."))
     assert names == {
+        ".lock",
         "config.json",
         "environment.json",
         "metrics.jsonl",
@@ -97,9 +103,11 @@ def test_what_ran(uninterrupted):
     assert config["experiment"] == "grokking"
     assert (config["modulus"], config["num_steps"], config["seed"]) == (13, 1500, 0)
     assert config["metric_batch_sizes"] == [16, 64]
-    environment = json.loads((uninterrupted / "environment.json").read_text())
+    environment = workdirs.starts(uninterrupted)[0]
     assert len(environment["devices"]) == 2  # as XLA_FLAGS says
     assert environment["processes"] == 1
+    started = datetime.fromisoformat(environment["started"])
+    assert timedelta() < datetime.now(UTC) - started < timedelta(hours=2)
     assert {"jax", "flax", "optax", "numpy"} <= set(environment["versions"])
     assert environment["python"].startswith(f"3.{sys.version_info.minor}.")
 
@@ -156,13 +164,17 @@ def test_run_again_when_done(launcher, uninterrupted):
     assert launcher.run(uninterrupted, *LONGER) == (0, _done(uninterrupted), "")
     after = files()
     assert after.keys() == before.keys()
-    assert [p.name for p in after if after[p] != before[p]] in ([], ["environment.json"])
+    changed = {p.name for p in after if after[p] != before[p]}
+    assert changed == {".lock", "environment.json"}
+    first, second = workdirs.starts(uninterrupted)
+    assert first.keys() == second.keys()
+    assert first["started"] < second["started"]
 
 
 @pytest.mark.parametrize(("index", "signum", "code"), [(0, "SIGINT", 130), (1, "SIGTERM", 143)])
 def test_signals(interrupted, index, signum, code):
     returned, out, err, last = interrupted[1][index]
-    assert (returned, out) == (code, "")
+    assert (returned, out) == (code, _begun(interrupted[0]))
     (step,) = re.fullmatch(
         rf"launch: stopped at step (\d+) by {signum}; the same command goes on from there\n", err
     ).groups()
@@ -173,8 +185,7 @@ def test_signals(interrupted, index, signum, code):
 def test_signals_before_training(launcher, tmp_path, signum):
     """Compilation takes a while; nothing is there to be saved yet."""
     process = launcher.start(tmp_path)
-    while not (tmp_path / "environment.json").exists() and process.poll() is None:
-        time.sleep(0.01)
+    assert process.stdout.readline() == _begun(tmp_path)
     process.send_signal(signum)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + signum, "")
@@ -186,7 +197,7 @@ def test_signals_before_training(launcher, tmp_path, signum):
 
 def test_killed_in_mid_run(interrupted):
     for returned, out, err, last in interrupted[1][2:4]:
-        assert (returned, out, err) == (-9, "", "")
+        assert (returned, out, err) == (-9, _begun(interrupted[0]), "")
         assert last < 1500
 
 
@@ -227,6 +238,7 @@ def two_seeds(launcher, tmp_path_factory):
 def test_two_seeds(two_seeds, uninterrupted):
     names = {p.name for p in two_seeds.iterdir()}
     assert names == {
+        ".lock",
         "config.json",
         "environment.json",
         "figures",

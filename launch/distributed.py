@@ -1,0 +1,108 @@
+"""Several processes of one run: started as flags say, or as the cluster does."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from infojax.errors import UserError
+
+USAGE = "[--coordinator=HOST:PORT --num_processes=N --process_id=K]"
+_LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
+
+
+def start(argv: list[str]) -> list[str]:
+    """Starts jax.distributed if this is one of several processes.
+
+    It is if `--num_processes` says so; without that flag if SLURM or Open MPI started several, or
+    on a TPU, where jax asks the machine. What other flags leave open, jax takes from the cluster.
+
+    Args:
+      argv: command line.
+
+    Returns:
+      The command line without the flags read here.
+
+    Raises:
+      UserError: the flags make no sense, or the processes cannot find each other.
+    """
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "of the run", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("process_id", None, "from 0", lower_bound=0, flag_values=values)
+    try:
+        rest = values(argv, known_only=True)
+    except flags.Error as error:
+        raise UserError(f"{error} (usage: {USAGE})") from error
+    explicit = (values.coordinator, values.num_processes, values.process_id)
+    several = any(x is not None for x in explicit) or _announced(os.environ)
+    if several and values.num_processes != 1:
+        _initialize(*explicit)
+    return rest
+
+
+def _announced(environment: os._Environ[str] | dict[str, str]) -> bool:
+    """Whether a cluster of a kind that jax detects has started several processes, or may have."""
+    sizes = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+    return any(int(environment.get(name, 1)) > 1 for name in sizes) or _on_tpu()
+
+
+def _on_tpu() -> bool:
+    chips = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*")]
+    return bool(chips) and importlib.util.find_spec("libtpu") is not None
+
+
+def _initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    jax.config.update("jax_enable_preemption_service", False)  # would take SIGTERM from `fit`
+    try:
+        with _default_signals():
+            jax.distributed.initialize(
+                coordinator,
+                num_processes,
+                process_id,
+                shutdown_timeout_seconds=_LEAVING_SECONDS,
+            )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the processes of this run cannot be joined ({reason}); say {USAGE}, or "
+            "--num_processes=1 for this one alone"
+        ) from error
+
+
+@contextlib.contextmanager
+def _default_signals() -> Iterator[None]:
+    """Lets signals end the process while it waits for the others, where Python is not asked."""
+    signums = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(signum, signal.SIG_DFL) for signum in signums]
+    try:
+        yield
+    finally:
+        for signum, handler in zip(signums, previous, strict=True):
+            signal.signal(signum, handler)
+
+
+def name() -> str:
+    """Returns `launch`, with the number of the process if it is not the first."""
+    index = jax.process_index() if jax.distributed.is_initialized() else 0
+    return f"launch[{index}]" if index else "launch"
+
+
+def give_up() -> None:
+    """After a defect in one of several processes, ends it at once, so that no other waits for it.
+
+    An orderly end would wait for the others, which wait for this one.
+    """
+    if jax.distributed.is_initialized():
+        traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
