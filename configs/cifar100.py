@@ -11,6 +11,7 @@ from configs import supervised
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = supervised.base("cifar100")
+    config.width = 8
     if variant == "cpu":
         config.depth, config.width, config.first_stride = 10, 2, 2
         config.num_steps = 4000

@@ -26,7 +26,7 @@ class WideResNet(nn.Module):
       first_stride: stride of the first group; 2 for images of 96 x 96, or for speed.
       decay: of the running average of BatchNorm's statistics.
       axis_name: axis over whose devices BatchNorm's statistics are those of the whole batch.
-      dtype: of the computation; parameters, statistics and outputs are float32.
+      dtype: of the computation; parameters and statistics are float32, outputs at least that.
     """
 
     num_classes: int
@@ -70,7 +70,7 @@ class WideResNet(nn.Module):
                 name = f"group{group}_block{block}"
                 x = _Block(conv, norm, channels, stride, first, name=name)(x)
         x = nn.leaky_relu(norm(name="norm")(x), _SLOPE)
-        features = jnp.mean(x.astype(jnp.float32), (1, 2))
+        features = jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), (1, 2))
         head = nn.Dense(self.num_classes, kernel_init=nn.initializers.glorot_normal(), name="head")
         return features, head(features)
 
