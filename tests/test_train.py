@@ -178,3 +178,68 @@ def test_loop_ends_at_a_loss_that_is_not_finite(bad):
     (state,) = _advanced([3, 2, bad, 1, 1, 1], [6])
     assert state.step == 3
     np.testing.assert_array_equal(state.loss, bad)
+
+
+def _drawn(params, model_state, data, index):
+    """A loss that draws its rows by the index, counts its calls and names a term."""
+    inputs, labels = data
+    rows = (index * 4 + jnp.arange(4, dtype=jnp.int32)) % 16
+    logits = problems.features_of(params, inputs[rows]) @ params["head"].T
+    loss = jnp.mean(losses.cross_entropy(logits, labels[rows]))
+    return loss, ({"calls": model_state["calls"] + 1}, {"twice": 2 * loss})
+
+
+def _run_drawn(update, num_steps, loop_on_device=True):
+    state = train.init_state(update, problems.init_params(), {"calls": jnp.float32(0)})
+    data = problems.replicate(problems.examples(16), 1)
+    advance = train.make_train_step(update, loop_on_device)
+    return problems.single(advance(problems.replicate(state, 1), data, num_steps))
+
+
+@pytest.fixture(scope="module")
+def accumulated():
+    return _run_drawn(train.Update(_drawn, optax.sgd(0.5), 0.9, parts=2, terms=("twice",)), 3)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(accumulated):
+    """Two parts of 4 rows against batches of 8; the model's state passes through the parts."""
+    inputs, labels = problems.examples(16)
+    params = problems.init_params()
+    for step in range(3):
+        rows = np.arange(8 * step, 8 * step + 8) % 16
+
+        def mean_loss(params, rows=rows):
+            logits = problems.features_of(params, inputs[rows]) @ params["head"].T
+            return jnp.mean(losses.cross_entropy(logits, labels[rows]))
+
+        loss, gradient = jax.value_and_grad(mean_loss)(params)
+        params = jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
+    _assert_close(accumulated.params, params)
+    np.testing.assert_allclose(accumulated.loss, loss, rtol=1e-5)
+    np.testing.assert_allclose(accumulated.terms["twice"], 2 * loss, rtol=1e-5)
+    assert accumulated.model_state["calls"] == 6
+
+
+def test_moving_average_of_the_parameters():
+    """0.9 of the old and 0.1 of the new, from the initial parameters on."""
+    update = train.Update(_drawn, optax.sgd(0.5), 0.9, terms=("twice",))
+    ema = problems.init_params()
+    for steps in (1, 2, 3):
+        state = _run_drawn(update, steps)
+        ema = jax.tree.map(lambda e, p: 0.9 * e + 0.1 * p, ema, state.params)
+    _assert_close(state.ema, ema)
+    assert np.any(state.ema["head"] != state.params["head"])
+
+
+def test_steps_dispatched_one_by_one(accumulated):
+    update = train.Update(_drawn, optax.sgd(0.5), 0.9, parts=2, terms=("twice",))
+    _assert_close(_run_drawn(update, 3, loop_on_device=False), accumulated)
+
+
+def test_steps_one_by_one_stop_at_a_bad_loss():
+    loss_fn, optimizer, params = problems.scripted([3, 2, np.nan, 1, 1])
+    update = train.Update(train.stateless(loss_fn), optimizer)
+    state = problems.replicate(train.init_state(update, params), 1)
+    advance = train.make_train_step(update, loop_on_device=False)
+    state = problems.single(advance(state, np.zeros((1, 1), np.float32), 5))
+    assert state.step == 3 and np.isnan(state.loss) and state.params["x"] == 3
