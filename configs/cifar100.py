@@ -14,13 +14,13 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.width = 8
     if variant == "cpu":
         config.depth, config.width, config.first_stride = 10, 2, 2
-        config.num_steps = 4000
+        config.num_steps = 3000
         config.batch_size = 128
         config.learning_rate = 0.1
         config.batchnorm_decay = config.ema_decay = 0.99
         config.population_splits = ("test",)
-        config.eval_every = 200
-        config.checkpoint_every = 500
+        config.eval_every = 150
+        config.checkpoint_every = 300
         config.steps_per_call = 10
     elif variant == "smoke":
         supervised.smoke(config)
