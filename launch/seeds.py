@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from infojax import train
 from infojax.checkpoint import Checkpoints
+from infojax.errors import UserError
 from infojax.recorder import Recorder, read_records
 
 
@@ -53,8 +54,6 @@ def fit(
 
 def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:
     """Raises UserError for the first field below its limit."""
-    from infojax.errors import UserError
-
     for name, limit in limits.items():
         if config[name] < limit:
             raise UserError(f"{name} must be at least {limit}, got {config[name]}")

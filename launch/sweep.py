@@ -21,9 +21,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
     check(config, experiment)
     program, built_for = None, None
     done: list[comparison.Point] = []
+    for _, point in points(config):
+        experiment.check(point)
     for values, point in points(config):
         directory = workdir / "points" / name_of(values)
-        experiment.check(point)
         static = {k: v for k, v in point.to_dict().items() if k not in experiment.TRACED}
         for seed, at in seeds.directories(directory, point).items():
             if program is None or static != built_for:
