@@ -16,6 +16,8 @@ from infojax import losses
 from infojax.data.few_shot import Features
 from infojax.moments import unit_rows
 
+Array = jax.Array | np.ndarray
+
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -138,7 +140,7 @@ def make_measure(model: nn.Module) -> Callable[[Features, Any], Measures]:
 
 
 def measure(
-    images: jax.Array, texts: jax.Array, labels: jax.Array, test: jax.Array, members: jax.Array
+    images: Array, texts: jax.Array, labels: Array, test: Array, members: Array
 ) -> Measures:
     """Measures image and text features on the test images.
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import alignment, plots
+from infojax import alignment, plots, processes
 from infojax.data import few_shot
 from infojax.data.few_shot import Features, Shots
 from infojax.errors import UserError
@@ -36,6 +36,8 @@ _HEADS = {
 def run(config: ConfigDict, workdir: Path) -> None:
     """Fine-tunes every head on every model at every number of shots, and sums up."""
     _check(config)
+    if not processes.first():  # one process is enough
+        return
     models = [few_shot.load(Path(config.data_dir), name) for name in config.features]
     for features in models:  # what cannot be drawn is said before anything is trained
         few_shot.draw_shots(features, max(config.shots), config.seed)
@@ -150,7 +152,20 @@ def summarize(points: list[dict[str, Any]]) -> dict[str, Any]:
             name: Counter(r["differences"][name]["verdict"] for r in results)
             for name in (f"{a} - {b}" for a, b in COMPARISONS)
         },
+        "over_models_and_heads": pool(trained),
     }
+
+
+def pool(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compares methods at each number of shots, by each seed's mean over models and heads."""
+    pooled: dict[str, Any] = {}
+    for shots in sorted({point["shots"] for point in points}):
+        own = [point["test_accuracy"] for point in points if point["shots"] == shots]
+        means = {m: np.mean([accuracy[m] for accuracy in own], 0).tolist() for m in METHODS}
+        pooled[str(shots)] = {
+            f"{a} - {b}": paired.difference(means[a], means[b]) for a, b in COMPARISONS
+        }
+    return pooled
 
 
 def _task(features: Features) -> Task:

@@ -26,19 +26,19 @@ PROMPTS = [
 ]
 
 
-def shapes():
+def shapes(vision=VISION, text=TEXT, context=CONTEXT, vocabulary=VOCABULARY):
     """Shapes in open_clip's state dict of a CLIP with a vision transformer, by name."""
     of = {
         "logit_scale": (),
-        "positional_embedding": (CONTEXT, TEXT["width"]),
-        "text_projection": (TEXT["width"], EMBED_DIM),
-        "token_embedding.weight": (VOCABULARY, TEXT["width"]),
-        "visual.class_embedding": (VISION["width"],),
-        "visual.positional_embedding": ((IMAGE_SIZE // PATCH) ** 2 + 1, VISION["width"]),
-        "visual.proj": (VISION["width"], EMBED_DIM),
-        "visual.conv1.weight": (VISION["width"], 3, PATCH, PATCH),
+        "positional_embedding": (context, text["width"]),
+        "text_projection": (text["width"], EMBED_DIM),
+        "token_embedding.weight": (vocabulary, text["width"]),
+        "visual.class_embedding": (vision["width"],),
+        "visual.positional_embedding": ((IMAGE_SIZE // PATCH) ** 2 + 1, vision["width"]),
+        "visual.proj": (vision["width"], EMBED_DIM),
+        "visual.conv1.weight": (vision["width"], 3, PATCH, PATCH),
     }
-    for prefix, tower in (("visual.", VISION), ("", TEXT)):
+    for prefix, tower in (("visual.", vision), ("", text)):
         w = tower["width"]
         norms = ["visual.ln_pre", "visual.ln_post"] if prefix else ["ln_final"]
         for i in range(tower["layers"]):
@@ -71,8 +71,8 @@ def array(name, shape):
     return (1.5 * x / np.sqrt(max(1, fan_in))).astype(np.float32)
 
 
-def state_dict():
-    return {name: np.asarray(array(name, shape)) for name, shape in shapes().items()}
+def state_dict(**sizes):
+    return {name: np.asarray(array(name, shape)) for name, shape in shapes(**sizes).items()}
 
 
 def images():

@@ -218,7 +218,7 @@ def test_find_images(tmp_path):
     ]
     np.testing.assert_array_equal(labels, [0, 1, 1])
     assert names == ("sea", "tall grass")
-    pixels = image_text.load_image(paths[1], 8)
+    pixels = image_text.preprocess(image_text.read_image(paths[1]), 8)
     np.testing.assert_allclose(pixels[0, 0], [1.930336, -1.752097, -1.480220], atol=1e-5)
 
 
@@ -232,7 +232,7 @@ def test_directories_and_files_that_are_no_images(tmp_path):
         image_text.find_images(tmp_path)
     (tmp_path / "empty" / "a.png").write_bytes(b"text")
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
-        image_text.load_image(tmp_path / "empty" / "a.png", 8)
+        image_text.read_image(tmp_path / "empty" / "a.png")
 
 
 # Where open_clip is installed
@@ -255,3 +255,17 @@ def test_files_of_torch(tmp_path, expected):
         encode_image, _ = encoders(tmp_path / name, False)
         got = encode_image(problems.images())
         np.testing.assert_allclose(got, expected["images_False"], atol=1e-4)
+    (tmp_path / "broken.pt").write_bytes(b"not at all")
+    with pytest.raises(UserError, match=r"broken\.pt is no file of torch that holds weights alone"):
+        clip_weights.load(tmp_path / "broken.pt")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_archives_of_torchscript(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    module = torch.nn.Linear(2, 3)
+    module.register_buffer("input_resolution", torch.tensor(24))
+    torch.jit.script(module).save(tmp_path / "archive.pt")
+    state = clip_weights.read_state_dict(tmp_path / "archive.pt")
+    np.testing.assert_array_equal(state["weight"], module.weight.detach().numpy())
+    assert state.keys() == {"weight", "bias", "input_resolution"}

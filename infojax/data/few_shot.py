@@ -86,6 +86,34 @@ def load(directory: Path, name: str) -> Features:
     )
 
 
+def split(labels: np.ndarray, train_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Splits the images of each class at random into some to draw shots from, and some to test on.
+
+    Args:
+      labels: class of each image, integer [N].
+      train_fraction: share of the images of each class to draw from, in (0, 1); both parts get at
+        least one.
+      seed: of the split.
+
+    Returns:
+      Indices int32 of both parts, ascending.
+
+    Raises:
+      UserError: the fraction is not in (0, 1), or a class has a single image.
+    """
+    if not 0 < train_fraction < 1:
+        raise UserError(f"train_fraction must lie strictly between 0 and 1, got {train_fraction}")
+    rng = np.random.default_rng(seed)
+    train = []
+    for c in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == c))
+        if len(own) < 2:
+            raise UserError(f"class {c} has a single image; at least two are needed")
+        train.append(own[: np.clip(round(train_fraction * len(own)), 1, len(own) - 1)])
+    chosen = np.sort(np.concatenate(train)).astype(np.int32)
+    return chosen, np.setdiff1d(np.arange(len(labels)), chosen).astype(np.int32)
+
+
 def draw_shots(features: Features, shots: int, seed: int) -> Shots:
     """Draws some images of each class for training, and others for validation.
 

@@ -42,6 +42,33 @@ def tokenize(texts: list[str], context_length: int = 77) -> np.ndarray:
     return tokens
 
 
+def prompt_tokens(names: tuple[str, ...], num_context: int, context_length: int) -> np.ndarray:
+    """Tokens of `X … X name.` with a placeholder X for each vector of the context.
+
+    Args:
+      names: of C classes.
+      num_context: m, number of context vectors.
+      context_length: largest number of tokens that the model takes.
+
+    Returns:
+      Tokens int32 [C, L], cut at the longest prompt's end: a causal transformer's outputs do not
+      depend on what follows.
+
+    Raises:
+      UserError: a prompt is longer than context_length.
+    """
+    texts = [f"{'x ' * num_context}{name}." for name in names]
+    tokens = tokenize(texts, 2 * context_length)
+    lengths = np.argmax(tokens, 1) + 1
+    if np.max(lengths) > context_length:
+        longest = names[int(np.argmax(lengths))]
+        raise UserError(
+            f"the prompt of class {longest!r} has {np.max(lengths)} tokens, more than the model's "
+            f"{context_length}; use fewer context_tokens or a shorter name"
+        )
+    return tokens[:, : np.max(lengths)]
+
+
 def preprocess(image: Image.Image, size: int) -> np.ndarray:
     """Resizes the shorter side (bicubic), crops the centre, normalises colours.
 
@@ -59,18 +86,19 @@ def preprocess(image: Image.Image, size: int) -> np.ndarray:
     left, top = round((width - size) / 2), round((height - size) / 2)
     image = image.crop((left, top, left + size, top + size)).convert("RGB")
     pixels = np.asarray(image, np.float32) / 255
-    return (pixels - np.float32(_MEAN)) / np.float32(_STD)
+    return (pixels - np.asarray(_MEAN, np.float32)) / np.asarray(_STD, np.float32)
 
 
-def load_image(path: Path, size: int) -> np.ndarray:
-    """Reads and preprocesses an image file, float32 [size, size, 3].
+def read_image(path: Path) -> Image.Image:
+    """Reads an image file.
 
     Raises:
       UserError: it is no image that Pillow can read.
     """
     try:
         with Image.open(path) as image:
-            return preprocess(image, size)
+            image.load()
+            return image
     except OSError as error:
         raise UserError(f"{path} cannot be read as an image: {error}") from error
 

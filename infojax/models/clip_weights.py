@@ -1,5 +1,6 @@
 """Weights of CLIP from the state dicts of OpenAI and open_clip, in safetensors or torch files."""
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def _read_torch(path: Path) -> StateDict:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} is no file of torch that holds weights alone") from error
     except RuntimeError:  # OpenAI's files are TorchScript archives
         content = torch.jit.load(path, map_location="cpu").state_dict()
     content = content.get("state_dict", content)

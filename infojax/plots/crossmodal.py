@@ -52,7 +52,7 @@ def figures(runs: list[Run]) -> Figures:
     notes = (
         f"mean and standard deviation over {count}",
         f"mean over {count} with 95 % confidence interval",
-        f"mean over {count}, by the weight of CMA (chosen on validation images elsewhere)",
+        f"mean over {count} at every weight of CMA",
     )
     for figure, note in zip(drawn.values(), notes, strict=True):
         figure.suptitle(f"{title}: {note}")
@@ -115,8 +115,9 @@ def _weights(axis: Axes, points: list[Point], before: Point) -> None:
     for i, point in enumerate(points):
         weights = [float(w) for w in point["by_weight"]]
         means = [100 * np.mean(x["test"]) for x in point["by_weight"].values()]
-        colour = COLOURS[i % len(COLOURS)]
-        axis.plot(weights, means, "o-", color=colour, markersize=3, label=f"{point['shots']} shots")
+        colour, shots = COLOURS[i % len(COLOURS)], point["shots"]
+        label = f"{shots} shot" + "s" * (shots > 1)
+        axis.plot(weights, means, "o-", color=colour, markersize=3, label=label)
         axis.axhline(
             100 * np.mean(point["test_accuracy"]["ce"]), color=colour, linestyle=":", linewidth=1
         )

@@ -1,0 +1,280 @@
+"""Prompt learning: context vectors of a frozen CLIP, with cross-entropy alone and with CMA."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from infojax import alignment, losses, plots, processes, train
+from infojax.data import few_shot, image_text
+from infojax.data.few_shot import Features, Shots
+from infojax.errors import UserError
+from infojax.models import clip_weights
+from infojax.models.clip import CLIP, Architecture, Tower
+from infojax.moments import unit_rows
+from launch import adaptation, encoders, paired, seeds
+from launch.observations import spread
+from launch.workdir import write_json
+
+RANDOM = "random"
+_GELU = {"auto": None, "gelu": False, "quick_gelu": True}
+_RANDOM_ARCHITECTURE = Architecture(32, 16, 4, Tower(32, 2, 2), 32, 49_408, Tower(32, 2, 2), False)
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+class Problem(NamedTuple):
+    """What all seeds share.
+
+    Attributes:
+      model: the frozen model.
+      params: its parameters.
+      features: of all images, and of the classes' texts in the zero-shot prompt.
+      tokens: prompt of each class, int32 [C, L], with placeholders where the context goes.
+      weights: λ of each context that is learned, float32 [M]; the first is 0.
+    """
+
+    model: CLIP
+    params: Any
+    features: Features
+    tokens: np.ndarray
+    weights: np.ndarray
+
+
+class Data(NamedTuple):
+    """What a replica's loss is computed from.
+
+    Attributes:
+      params: of the frozen model.
+      images: features of all images, float32 [N, D].
+      labels: int32 [N].
+      plan: this replica's share of each batch, int32 [T, b], -1 for padding.
+    """
+
+    params: Any
+    images: jax.Array
+    labels: jax.Array
+    plan: jax.Array
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Learns the contexts of all seeds, draws the figure and writes the summary."""
+    _check(config)
+    problem = build(config, workdir)
+    for seed, directory in seeds.directories(workdir, config).items():
+        run_seed(problem, config, seed, directory)
+    if processes.first():
+        finals = [history[-1] for history in seeds.histories(workdir, config)]
+        write_json(workdir / "summary.json", summarize(problem, finals))
+        plots.draw([workdir], workdir / "figures")
+
+
+def build(config: ConfigDict, workdir: Path) -> Problem:
+    """Loads the model and encodes the images, once for a work directory."""
+    if config.checkpoint == RANDOM:
+        model = CLIP(_RANDOM_ARCHITECTURE)
+        size = _RANDOM_ARCHITECTURE.image_size
+        inputs = np.zeros((1, size, size, 3), np.float32), np.zeros((1, 2), np.int32)
+        params = jax.jit(model.init)(jax.random.key(0), *inputs)["params"]
+    else:
+        model, params = clip_weights.load(
+            Path(config.checkpoint), _GELU[config.activation], config.vision_heads or None
+        )
+    features = processes.from_first(lambda: _features(config, workdir, model, params))
+    tokens = image_text.prompt_tokens(
+        features.class_names, config.context_tokens, model.architecture.context_length
+    )
+    weights = np.array([0, *config.alignment_weights], np.float32)
+    return Problem(model, params, features, tokens, weights)
+
+
+def _features(config: ConfigDict, workdir: Path, model: CLIP, params: Any) -> Features:
+    """Features of all images, from the work directory if they are there."""
+    if not (workdir / "features.npz").exists():
+        encoders.write_features(
+            workdir / "features.npz",
+            encoders.of_clip(model, params),
+            *_images(config),
+            (config.zero_shot_prompt,),
+            config.train_fraction,
+            seed=0,
+        )
+    return few_shot.load(workdir, "features")
+
+
+def _images(config: ConfigDict) -> tuple[list, np.ndarray, tuple[str, ...]]:
+    """Images or their files, labels and class names."""
+    if config.dataset == "directory":
+        return image_text.find_images(Path(config.data_dir))
+    digits = load_digits()
+    pixels = (digits.images / 16 * 255).astype(np.uint8)
+    images = [Image.fromarray(image).convert("RGB") for image in pixels]
+    return images, digits.target.astype(np.int32), _DIGITS
+
+
+def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -> None:
+    """Learns the contexts of one seed, or goes on with it."""
+    features = problem.features
+    shots = few_shot.draw_shots(features, config.shots, seed)
+    plan = few_shot.draw_batches(shots.train, config.num_steps, config.batch_size, seed)
+    shares = plan.reshape(len(plan), jax.device_count(), -1).swapaxes(0, 1)
+    first = jax.process_index() * jax.local_device_count()
+    plan = train.put_shards(shares[first : first + jax.local_device_count()])
+    params, images, labels = train.replicate((problem.params, features.images, features.labels))
+    data = Data(params, images, labels, plan)
+    size = min(config.batch_size, len(shots.train)) / jax.device_count()
+    schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
+    update = train.Update(
+        make_loss(problem, config.variant, size),
+        optax.adamw(schedule, weight_decay=config.weight_decay),
+    )
+    width = problem.model.architecture.text.width
+    start = 0.02 * jax.random.normal(jax.random.key(seed), (config.context_tokens, width))
+    contexts = jnp.tile(start, (len(problem.weights), 1, 1))
+    advance = train.make_train_step(update)
+    measure = jax.jit(make_measure(problem, shots))
+
+    def evaluate(replicated: train.TrainState) -> train.Metrics:
+        contexts = train.single(replicated.params)
+        return {k: float(v) for k, v in measure(contexts, problem.params).items()}
+
+    seeds.fit(
+        directory,
+        config,
+        train.init_state(update, contexts),
+        lambda state, count: advance(state, data, count),
+        evaluate,
+        train.evaluation_steps(config.num_steps, config.eval_every),
+        ("train/loss", f"test/accuracy_{_names(problem)[0]}"),
+    )
+
+
+def make_loss(problem: Problem, variant: str, size: float) -> train.LossFn:
+    """Returns the sum over contexts of `(1 - λ) CE + λ CMA`.
+
+    Args:
+      problem: with the weights λ.
+      variant: of the alignment.
+      size: images of a batch that are no padding, over the number of replicas.
+    """
+
+    def loss_fn(contexts, model_state, data, index):
+        rows = data.plan[index]
+        inside = rows >= 0
+        images, y = data.images[rows], jnp.where(inside, data.labels[rows], -1)
+        scale = jnp.exp(data.params["logit_scale"])
+
+        def of_context(context, weight):
+            texts = encode(problem, data.params, context)
+            logits = scale * images @ texts.T
+            ce = losses.cross_entropy(logits, jnp.maximum(y, 0))
+            ce = jnp.sum(jnp.where(inside, ce, 0)) / size
+            cma = losses.cross_modal_alignment(images, texts, y, variant, train.AXIS)
+            return (1 - weight) * ce + weight * cma
+
+        return jnp.sum(jax.vmap(of_context)(contexts, problem.weights)), (model_state, {})
+
+    return loss_fn
+
+
+def encode(problem: Problem, params: Any, context: jax.Array) -> jax.Array:
+    """Normalised text features [C, D] with a context [m, width] in front of the class names."""
+    texts = problem.model.apply({"params": params}, problem.tokens, context, method="encode_text")
+    return unit_rows(jnp.asarray(texts))
+
+
+def make_measure(problem: Problem, shots: Shots):
+    """Returns `measure(contexts, params)`: metrics of each context, by name and λ."""
+    features = problem.features
+    members = adaptation.class_members(features)
+
+    def measure(contexts, params):
+        def of_context(context):
+            texts = encode(problem, params, context)
+            logits = jnp.exp(params["logit_scale"]) * features.images @ texts.T
+            hits = (jnp.argmax(logits, 1) == features.labels).astype(jnp.float32)
+            loss = losses.cross_entropy(logits, features.labels)
+            measures = adaptation.measure(
+                features.images, texts, features.labels, features.test, members
+            )
+            return {
+                "validation/accuracy": jnp.mean(hits[shots.validation]),
+                "validation/loss": jnp.mean(loss[shots.validation]),
+                "train/accuracy": jnp.mean(hits[shots.train]),
+                "test/accuracy": jnp.mean(hits[features.test]),
+                "test/loss": jnp.mean(loss[features.test]),
+                "test/modality_gap": measures.modality_gap,
+                "test/class_entropy": jnp.mean(measures.class_entropies),
+                "test/mir": measures.mir,
+                "test/hdr": measures.hdr,
+            }
+
+        values = jax.lax.map(of_context, contexts)
+        names = _names(problem)
+        return {f"{k}_{name}": v[i] for k, v in values.items() for i, name in enumerate(names)}
+
+    return measure
+
+
+def summarize(problem: Problem, finals: list[dict[str, float]]) -> dict[str, Any]:
+    """What summary.json holds, from the last records: λ is chosen on validation images alone."""
+    ce, *names = _names(problem)
+    chosen = [
+        max(
+            names, key=lambda n: (final[f"validation/accuracy_{n}"], -final[f"validation/loss_{n}"])
+        )
+        for final in finals
+    ]
+    accuracy = {
+        "ce": [final[f"test/accuracy_{ce}"] for final in finals],
+        "ce_cma": [final[f"test/accuracy_{n}"] for final, n in zip(finals, chosen, strict=True)],
+    }
+    features = problem.features
+    hits = np.argmax(features.images @ features.texts.T, 1) == features.labels
+    return {
+        "steps": finals[0]["step"],
+        "seconds": [final["seconds"] for final in finals],
+        "zero_shot": {"all": float(np.mean(hits)), "test": float(np.mean(hits[features.test]))},
+        "alignment_weight": [float(name) for name in chosen],
+        "test_accuracy": {method: spread(values) for method, values in accuracy.items()},
+        "differences": {"ce_cma - ce": paired.difference(accuracy["ce_cma"], accuracy["ce"])},
+        "final": {
+            name: spread([final[name] for final in finals])
+            for name in finals[0]
+            if name not in ("step", "seconds")
+        },
+    }
+
+
+def _names(problem: Problem) -> list[str]:
+    return [f"{weight:g}" for weight in problem.weights]
+
+
+def _check(config: ConfigDict) -> None:
+    """Raises UserError for settings that cannot be run."""
+    positive = ("num_seeds", "shots", "context_tokens", "batch_size", "num_steps", "eval_every")
+    limits = dict.fromkeys((*positive, "checkpoint_every", "steps_per_call"), 1)
+    seeds.check_at_least(config, limits | {"seed": 0, "vision_heads": 0})
+    if not config.checkpoint:
+        raise UserError(
+            "checkpoint must name a file of CLIP weights (of OpenAI or open_clip), or be 'random'"
+        )
+    if config.activation not in _GELU:
+        raise UserError(f"activation = {config.activation!r} is unknown; use {', '.join(_GELU)}")
+    if config.dataset not in ("directory", "digits"):
+        raise UserError(f"dataset = {config.dataset!r} is unknown; use directory or digits")
+    if config.variant not in alignment.VARIANTS:
+        known = ", ".join(alignment.VARIANTS)
+        raise UserError(f"variant = {config.variant!r} is unknown; use one of {known}")
+    if not config.alignment_weights or not all(0 < w <= 1 for w in config.alignment_weights):
+        raise UserError("alignment_weights must hold weights in (0, 1], for example (0.1, 0.5)")
+    if config.batch_size % jax.device_count():
+        raise UserError(
+            f"batch_size = {config.batch_size} must be a multiple of the {jax.device_count()} "
+            "devices"
+        )
