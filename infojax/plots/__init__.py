@@ -6,7 +6,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from infojax.errors import UserError
-from infojax.plots import crossmodal, grokking, mode_connectivity, pruning, supervised, sweep
+from infojax.plots import (
+    crossmodal,
+    grokking,
+    mode_connectivity,
+    prompt_learning,
+    pruning,
+    supervised,
+    sweep,
+)
 from infojax.plots.panels import Figures, Run, load_run
 
 __all__ = ["Run", "draw", "load_run"]
@@ -14,6 +22,7 @@ __all__ = ["Run", "draw", "load_run"]
 _FIGURES: dict[str, Callable[[list[Run]], Figures]] = {
     "crossmodal": crossmodal.figures,
     "grokking": grokking.figures,
+    "prompt_learning": prompt_learning.figures,
     "mode_connectivity": mode_connectivity.figures,
     "pruning": pruning.figures,
     "supervised": supervised.figures,
