@@ -12,15 +12,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = supervised.base("cifar10")
     if variant == "cpu":
-        config.depth, config.width, config.first_stride = 10, 2, 2
-        config.num_steps = 3000
-        config.batch_size = 128
-        config.learning_rate = 0.1
-        config.batchnorm_decay = config.ema_decay = 0.99
-        config.population_splits = ("test",)
-        config.eval_every = 150
-        config.checkpoint_every = 300
-        config.steps_per_call = 10
+        supervised.medium(config)
     elif variant == "smoke":
         supervised.smoke(config)
     elif variant != "paper":

@@ -73,3 +73,16 @@ def small(config: ConfigDict) -> None:
     config.batchnorm_decay = config.ema_decay = 0.99
     config.eval_every = config.checkpoint_every = 400
     config.steps_per_call = 20
+
+
+def medium(config: ConfigDict) -> None:
+    """Minutes of CIFAR on two cores: a strided WideResNet-10-2, eight epochs."""
+    config.depth, config.width, config.first_stride = 10, 2, 2
+    config.batch_size = 128
+    config.num_steps = 3000
+    config.learning_rate = 0.1
+    config.batchnorm_decay = config.ema_decay = 0.99
+    config.population_splits = ("test",)
+    config.eval_every = 150
+    config.checkpoint_every = 300
+    config.steps_per_call = 10
