@@ -136,13 +136,13 @@ class Pair:
         return [p.returncode for p in self.started], *zip(*said, strict=True)
 
 
-LONGER = ["--config.num_steps=1000", "--config.eval_every=50", "--config.checkpoint_every=50"]
+LONGER = ["--config.num_steps=400", "--config.eval_every=20", "--config.checkpoint_every=20"]
 
 
 def test_signals_and_kills(launcher, tmp_path):
     """One process is told to end, then one is killed; a single process does the rest."""
     pair = Pair(launcher, tmp_path, *LONGER)
-    pair.wait_for(100)
+    pair.wait_for(40)
     pair.started[1].send_signal(signal.SIGTERM)
     codes, out, err = pair.ended()
     assert codes == [143, 143], err
@@ -153,18 +153,18 @@ def test_signals_and_kills(launcher, tmp_path):
     assert str(stopped) in {p.name for p in (tmp_path / "checkpoints").iterdir()}
 
     pair = Pair(launcher, tmp_path, *LONGER)
-    pair.wait_for(stopped + 100)
+    pair.wait_for(stopped + 40)
     pair.started[1].kill()
     codes, _, err = pair.ended()  # in bounded time
     assert codes[0] not in (0, 143), err
-    assert stopped + 100 <= last_step(tmp_path) < 1000
+    assert stopped + 40 <= last_step(tmp_path) < 400
 
     code, out, err = launcher.run(tmp_path, *LONGER)
     assert (code, err) == (0, "")
     assert [s["processes"] for s in workdirs.starts(tmp_path)] == [2, 2, 1]
     steps = [r["step"] for r in read_records(tmp_path)]
     assert steps == sorted(set(steps))
-    assert (steps[0], steps[-1]) == (0, 1000)
+    assert (steps[0], steps[-1]) == (0, 400)
     seconds = [r["seconds"] for r in read_records(tmp_path)]
     assert seconds == sorted(seconds)
 

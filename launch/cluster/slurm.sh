@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs an experiment on SLURM, one process a GPU:
+#
+#   sbatch [--nodes=N] [--gpus-per-node=G --ntasks-per-node=G] launch/cluster/slurm.sh \
+#     --config=configs/NAME.py[:VARIANT] --workdir=DIR
+#
+# jax finds the other processes by itself. Before the time limit, and when the job is preempted,
+# it saves and ends, and is queued again to go on from there.
+#SBATCH --job-name=infojax
+#SBATCH --nodes=1
+#SBATCH --gpus-per-node=4
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=8
+#SBATCH --time=24:00:00
+#SBATCH --signal=TERM@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=slurm-%j.log
+set -euo pipefail
+cd "${SLURM_SUBMIT_DIR:?submit this file with sbatch, from the root of the repository}"
+export PATH="$PWD/.venv/bin:$PATH"
+
+requeue() {
+  if [ "$?" -eq 143 ]; then # stopped by SIGTERM, with its state saved
+    scontrol requeue "$SLURM_JOB_ID"
+  fi
+}
+trap requeue EXIT
+
+srun --kill-on-bad-exit=1 python -m launch "$@"

@@ -1,0 +1,80 @@
+"""The train step with information losses, and what is measured, lower for GPU and TPU."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+from jax.sharding import PartitionSpec as P
+from supervised_problem import config
+
+import infojax
+from infojax import collapse, population, train
+from launch import supervised
+
+PLATFORMS = ["cuda", "tpu"]
+
+
+@pytest.fixture(scope="module")
+def step():
+    """The update of one replica of two, as it is traced on this machine, and its arguments."""
+    settings = config()
+    program = supervised.build(settings)
+    update = supervised.make_update(settings, program.model, program.data)
+    state = jax.eval_shape(lambda: supervised.init_state(program, settings, 0))
+    held = supervised.held_data(program, settings, 0)
+    held = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], held))
+    mapped = jax.shard_map(
+        functools.partial(train.train_step, update=update),
+        mesh=jax.make_mesh((2,), (train.AXIS,), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(P(), P()),
+        out_specs=P(),
+        check_vma=False,
+    )
+    return jax.jit(mapped), state, held
+
+
+def _custom_calls(exported):
+    """Names of the routines outside XLA that a program calls."""
+    return set(re.findall(r"custom_call @(\w+)", exported.mlir_module()))
+
+
+def _assert_eigenvalues_of_the_platform(exported, platform):
+    assert exported.platforms == (platform,)
+    calls = _custom_calls(exported)
+    assert any({"cuda": "syevd", "tpu": "Eigh"}[platform] in call for call in calls), calls
+    assert not any("lapack" in call for call in calls), calls
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_train_step(step, platform):
+    mapped, state, held = step
+    exported = export.export(mapped, platforms=[platform])(state, held)
+    assert exported.nr_devices == 2
+    shapes = [(x.shape, x.dtype) for x in jax.tree.leaves(state)]
+    assert [(x.shape, x.dtype) for x in exported.out_avals] == shapes
+    assert {"all_gather", "all_reduce"} <= set(
+        re.findall(r"stablehlo\.(all_\w+)", exported.mlir_module())
+    )
+    _assert_eigenvalues_of_the_platform(exported, platform)
+
+
+def _measures(z, y, w):
+    statistics = population.Statistics.zeros(*w.shape).update(z, y)
+    return (
+        infojax.sample_interplay(z, y, w),
+        population.interplay(statistics, w).joint_entropy,
+        population.class_interplay(statistics, w),
+        collapse.neural_collapse(statistics, w),
+    )
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_measures(platform):
+    """Values without derivatives take another way to the eigenvalues on a CPU."""
+    shapes = [((64, 8), jnp.float32), ((64,), jnp.int32), ((4, 8), jnp.float32)]
+    arguments = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    exported = export.export(jax.jit(_measures), platforms=[platform])(*arguments)
+    _assert_eigenvalues_of_the_platform(exported, platform)
