@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only metrics|population|grokking|augmentation] [--quick] [--out DIR]`.
+"""`python -m benchmarks [--only metrics|population|grokking|augmentation|images] [--quick] [--out DIR]`.
 
 Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR. Run it on an idle
 machine: everything takes about three quarters of an hour on two cores, `--quick` two minutes.
@@ -8,13 +8,14 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import augmentation, grokking, machine, metrics, plots, population
+from benchmarks import augmentation, grokking, images, machine, metrics, plots, population
 
 _SECTIONS = {
     "metrics": metrics,
     "population": population,
     "grokking": grokking,
     "augmentation": augmentation,
+    "images": images,
 }
 
 
