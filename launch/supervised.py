@@ -5,6 +5,7 @@ From data to metric: `_make_loss` draws a batch and computes the loss, `train.tr
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +87,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def build(config: ConfigDict) -> Program:
     """Returns the data and the functions that train and measure on them."""
     check(config)
+    data = load_data(config)
+    model = make_model(config, data.num_classes)
+    loop_on_device = jax.default_backend() != "cpu"
+    advance = train.make_train_step(make_update(config, model, data), loop_on_device)
+    measures = make_measures(config, make_forward(model, data))
+    return Program(data, split_of(config), model, advance, *measures)
+
+
+def load_data(config: ConfigDict) -> images.ImageData:
+    """Returns the images to train and to evaluate on."""
     data = images.load(config.dataset, config.data_dir)
     data = images.subset(data, config.train_size, config.validation_fraction)
     if max(config.metric_batch_sizes) > len(data.test.labels):
@@ -93,18 +104,22 @@ def build(config: ConfigDict) -> Program:
             f"metric_batch_sizes = {config.metric_batch_sizes} exceeds the "
             f"{len(data.test.labels)} images to evaluate on; use smaller ones"
         )
-    model = make_model(config, data.num_classes)
-    forward = make_forward(model, data)
-    measures = [
-        evaluation.make_measure(
-            forward, head_of, evaluation.Metrics(tuple(config.metric_batch_sizes), population)
-        )
+    return data
+
+
+def split_of(config: ConfigDict) -> str:
+    """The name of the split that is evaluated on."""
+    return "validation" if config.validation_fraction else "test"
+
+
+def make_measures(config: ConfigDict, forward: evaluation.Forward) -> tuple[Any, Any]:
+    """Returns what measures by batches alone, and what measures the whole split too."""
+    sizes = tuple(config.metric_batch_sizes)
+    by_batch, whole = (
+        evaluation.make_measure(forward, head_of, evaluation.Metrics(sizes, population))
         for population in (False, True)
-    ]
-    loop_on_device = jax.default_backend() != "cpu"
-    advance = train.make_train_step(make_update(config, model, data), loop_on_device)
-    split = "validation" if config.validation_fraction else "test"
-    return Program(data, split, model, advance, *measures)
+    )
+    return by_batch, whole
 
 
 def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
@@ -203,11 +218,16 @@ def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) ->
 
 def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainState:
     """Returns a seed's state before training."""
+    params, model_state = init_variables(program, seed)
+    return train.init_state(make_update(config, program.model, program.data), params, model_state)
+
+
+def init_variables(program: Program, seed: int) -> tuple[train.Params, dict[str, Any]]:
+    """Returns a seed's parameters and BatchNorm statistics."""
     init = jax.jit(functools.partial(program.model.init, train=False))
     example = np.zeros((1, *program.data.train.images.shape[1:]), np.float32)
     variables = dict(init(jax.random.key(seed), example))
-    update = make_update(config, program.model, program.data)
-    return train.init_state(update, variables.pop("params"), variables)
+    return variables.pop("params"), variables
 
 
 def held_data(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> Data:
@@ -232,6 +252,33 @@ def fit(
     program: Program, config: ConfigDict, state: train.TrainState, held: Data, directory: Path
 ) -> train.TrainState:
     """Trains a state, which need not be of step 0, to the end, or goes on with it."""
+    return seeds.fit(
+        directory,
+        config,
+        state,
+        lambda state, count: program.advance(state, held, count),
+        make_evaluate(program, config),
+        eval_steps(config),
+        shown(program, config),
+    )
+
+
+def eval_steps(config: ConfigDict) -> list[int]:
+    """Steps to evaluate at."""
+    return [*range(0, config.num_steps, config.eval_every), config.num_steps]
+
+
+def shown(program: Program, config: ConfigDict) -> tuple[str, ...]:
+    """Names of the metrics on the progress bar."""
+    n = config.metric_batch_sizes[0]
+    names = ("accuracy", f"mir_{n}", f"hdr_{n}")
+    return ("train/loss", *(f"{program.split}/{name}" for name in names))
+
+
+def make_evaluate(
+    program: Program, config: ConfigDict
+) -> Callable[[train.TrainState], train.Metrics]:
+    """Returns a function of a replicated state that measures the splits a config names."""
     splits = {program.split: program.data.test, "train": program.data.train}
     measured = {
         name: evaluation.shard(split, config.eval_batch_size)
@@ -248,17 +295,7 @@ def fit(
             metrics |= measure(name, params, replicated.model_state, shards)
         return metrics | terms_of(train.single(replicated))
 
-    n = config.metric_batch_sizes[0]
-    names = ("accuracy", f"mir_{n}", f"hdr_{n}")
-    return seeds.fit(
-        directory,
-        config,
-        state,
-        lambda state, count: program.advance(state, held, count),
-        evaluate,
-        [*range(0, config.num_steps, config.eval_every), config.num_steps],
-        ("train/loss", *(f"{program.split}/{name}" for name in names)),
-    )
+    return evaluate
 
 
 def evaluated_params(state: train.TrainState) -> train.Params:
@@ -276,31 +313,8 @@ def terms_of(state: train.TrainState) -> train.Metrics:
 
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run; the data check their own."""
-    seeds.check_at_least(
-        config,
-        dict.fromkeys(
-            (
-                "num_seeds",
-                "num_steps",
-                "batch_size",
-                "eval_every",
-                "checkpoint_every",
-                "steps_per_call",
-                "accumulate_steps",
-                "width",
-                "num_groups",
-                "first_stride",
-                "eval_batch_size",
-            ),
-            1,
-        ),
-    )
-    seeds.check_at_least(
-        config,
-        dict.fromkeys(
-            ("seed", "learning_rate", "weight_decay", "mi_weight", "id_weight", "crop_padding"), 0
-        ),
-    )
+    check_shared(config)
+    seeds.check_at_least(config, {"accumulate_steps": 1})
     parts = config.accumulate_steps * jax.device_count()
     if config.batch_size % parts:
         raise UserError(
@@ -309,6 +323,25 @@ def check(config: ConfigDict) -> None:
         )
     if config.batch_size * config.num_steps >= 2**31:
         raise UserError("batch_size times num_steps must be below 2^31")
+    if not 0 <= config.label_smoothing < 1:
+        raise UserError(f"label_smoothing must lie in [0, 1), got {config.label_smoothing}")
+    if config.information_terms not in ("entropies", "ratios"):
+        raise UserError(
+            f"information_terms = {config.information_terms!r} is unknown; use entropies or ratios"
+        )
+
+
+def check_shared(config: ConfigDict) -> None:
+    """Raises UserError for settings of data, network and optimiser that cannot be run."""
+    positive = (
+        *("num_seeds", "num_steps", "batch_size", "eval_every", "checkpoint_every"),
+        *("steps_per_call", "width", "num_groups", "first_stride", "eval_batch_size"),
+    )
+    not_negative = (
+        *("seed", "learning_rate", "weight_decay"),
+        *("mi_weight", "id_weight", "crop_padding"),
+    )
+    seeds.check_at_least(config, dict.fromkeys(positive, 1) | dict.fromkeys(not_negative, 0))
     if config.depth < 10 or (config.depth - 4) % 6:
         raise UserError(f"depth must be 6 n + 4 (10, 16, 22, 28), got {config.depth}")
     sizes, chunk = config.metric_batch_sizes, config.eval_batch_size
@@ -319,13 +352,9 @@ def check(config: ConfigDict) -> None:
         )
     if not set(config.population_splits) <= {"train", "test", "validation"}:
         raise UserError("population_splits may hold 'train', 'test' and 'validation' only")
-    for name in ("label_smoothing", "ema_decay", "batchnorm_decay", "momentum"):
+    for name in ("ema_decay", "batchnorm_decay", "momentum"):
         if not 0 <= config[name] < 1:
             raise UserError(f"{name} must lie in [0, 1), got {config[name]}")
-    if config.information_terms not in ("entropies", "ratios"):
-        raise UserError(
-            f"information_terms = {config.information_terms!r} is unknown; use entropies or ratios"
-        )
     if config.compute_dtype not in ("float32", "bfloat16"):
         raise UserError(
             f"compute_dtype = {config.compute_dtype!r} is unknown; use float32 or bfloat16"

@@ -15,6 +15,7 @@ from infojax.errors import UserError
 _READ_AT_ONCE = 2000
 _DIGITS = "digits"
 _DIGITS_TEST = 360
+_LABELLED, _UNLABELLED = ("train", "test"), "unlabelled"  # splits
 
 
 class Split(NamedTuple):
@@ -62,8 +63,36 @@ def load(name: str, data_dir: str = "", cache_dir: Path | None = None) -> ImageD
     """
     if name == _DIGITS:
         return _digits()
-    train, test, num_classes = _from_tfds(name, data_dir, cache_dir or _default_cache())
+    builder = _builder(name, data_dir)
+    num_classes = _num_classes(name, builder.info.features)
+    arrays = _cached(name, builder, _LABELLED, cache_dir)
+    train, test = (Split(arrays[f"{s}_images"], arrays[f"{s}_labels"]) for s in _LABELLED)
     return ImageData(train, test, num_classes, *_moments(train.images))
+
+
+def load_unlabelled(
+    name: str, data_dir: str = "", cache_dir: Path | None = None
+) -> np.ndarray | None:
+    """Reads the images without labels that some data sets hold beside their training split.
+
+    Args:
+      name: as in `load`.
+      data_dir: as in `load`.
+      cache_dir: as in `load`.
+
+    Returns:
+      The split `unlabelled`, as STL-10 has one, uint8 [n, h, w, channels]; None where there is
+      none.
+
+    Raises:
+      UserError: as `load`.
+    """
+    if name == _DIGITS:
+        return None
+    builder = _builder(name, data_dir)
+    if _UNLABELLED not in builder.info.splits:
+        return None
+    return _cached(name, builder, (_UNLABELLED,), cache_dir)[f"{_UNLABELLED}_images"]
 
 
 def subset(data: ImageData, train_size: int, validation_fraction: float) -> ImageData:
@@ -125,17 +154,18 @@ def _default_cache() -> Path:
     return root / "infojax" / "data"
 
 
-def _from_tfds(name: str, data_dir: str, cache_dir: Path) -> tuple[Split, Split, int]:
-    builder = _builder(name, data_dir)
-    num_classes = _num_classes(name, builder.info.features)
+def _cached(
+    name: str, builder: Any, splits: tuple[str, ...], cache_dir: Path | None
+) -> dict[str, np.ndarray]:
+    """The arrays of some splits, read from the cache, or read and put there."""
     identity = hashlib.sha256(str(builder.data_path).encode()).hexdigest()[:12]
-    cache = cache_dir / f"{name}-{builder.version}-{identity}.npz"
+    suffix = "" if splits == _LABELLED else f"-{'-'.join(splits)}"
+    cache = (cache_dir or _default_cache()) / f"{name}-{builder.version}-{identity}{suffix}.npz"
     arrays = _read_cache(cache)
     if arrays is None:
-        arrays = _read(name, builder)
+        arrays = _read(name, builder, splits)
         _write_cache(cache, arrays)
-    train, test = (Split(arrays[f"{s}_images"], arrays[f"{s}_labels"]) for s in ("train", "test"))
-    return train, test, num_classes
+    return arrays
 
 
 def _builder(name: str, data_dir: str) -> Any:
@@ -172,9 +202,9 @@ def _num_classes(name: str, features: Any) -> int:
     return int(features["label"].num_classes)
 
 
-def _read(name: str, builder: Any) -> dict[str, np.ndarray]:
+def _read(name: str, builder: Any, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
-    for split in ("train", "test"):
+    for split in splits:
         if split not in builder.info.splits:
             raise UserError(f"dataset {name!r} has no split {split!r}")
         source = builder.as_data_source(split=split)

@@ -12,6 +12,7 @@ from infojax.plots import (
     mode_connectivity,
     prompt_learning,
     pruning,
+    semisupervised,
     supervised,
     sweep,
 )
@@ -25,6 +26,7 @@ _FIGURES: dict[str, Callable[[list[Run]], Figures]] = {
     "prompt_learning": prompt_learning.figures,
     "mode_connectivity": mode_connectivity.figures,
     "pruning": pruning.figures,
+    "semisupervised": semisupervised.figures,
     "supervised": supervised.figures,
     "sweep": sweep.figures,
 }
