@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only metrics|population|grokking|augmentation|images] [--quick] [--out DIR]`.
+"""`python -m benchmarks [--only SECTION] [--quick] [--out DIR]`.
 
 Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR. Run it on an idle
 machine: everything takes about three quarters of an hour on two cores, `--quick` two minutes.
