@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,13 @@ def _read_torch(path: Path) -> StateDict:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of archives, see below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is no file of torch that holds weights alone") from error
     except RuntimeError:  # OpenAI's files are TorchScript archives
-        content = torch.jit.load(path, map_location="cpu").state_dict()
+        with warnings.catch_warnings(action="ignore"):  # torch.jit is deprecated
+            content = torch.jit.load(path, map_location="cpu").state_dict()
     content = content.get("state_dict", content)
     names = {name.removeprefix("module."): value for name, value in content.items()}
     return {name: value.detach().float().numpy() for name, value in names.items()}
