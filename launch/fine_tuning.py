@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, information, pruning, train
+from infojax import evaluation, information, processes, pruning, train
 from infojax.checkpoint import Checkpoints
 from infojax.recorder import read_records
 from launch import seeds, supervised
@@ -149,7 +149,7 @@ def prune(
         [0, study.finetune.num_steps],
         ("train/loss", *(f"{split}/{x}" for x in ("accuracy", f"between_mir_{n}"))),
     )
-    first, *_, last = read_records(directory)
+    first, *_, last = processes.from_first(lambda: read_records(directory))
     return {"before": first, "after": last, **check_zeros(study, directory, state, sparsity)}
 
 

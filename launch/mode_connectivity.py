@@ -3,6 +3,7 @@
 Endpoints are ordinary runs of `launch.supervised`, kept by what they were trained with.
 """
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, plots, train
+from infojax import evaluation, plots, processes, train
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
@@ -52,7 +53,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Trains the pairs that are not there yet, and measures each point that is not done yet."""
     check(config)
     path = workdir / POINTS
-    done = {(p["seed"], p["learning_rate"], p["omega"]) for p in read_lines(path)}
+    recorded = processes.from_first(lambda: read_lines(path))
+    done = {(p["seed"], p["learning_rate"], p["omega"]) for p in recorded}
     pairs = list(itertools.product(_seeds(config), config.learning_rates))
     left = {
         pair: [omega for omega in omegas(config) if (*pair, omega) not in done] for pair in pairs
@@ -67,15 +69,19 @@ def run(config: ConfigDict, workdir: Path) -> None:
             a, b = (train_endpoint(program, config, workdir, seed, rate, m) for m in "ab")
             for omega in missing:
                 point = {"seed": seed, "learning_rate": rate, "omega": omega}
-                append_line(path, point | line(a, b, omega))
+                point |= line(a, b, omega)
+                if processes.first():
+                    append_line(path, point)
                 done.add((seed, rate, omega))
-                bar.update(len(done), point)
+                bar.update(len(done), {"learning_rate": rate, "omega": omega})
             report(config, workdir)
     report(config, workdir)
 
 
 def report(config: ConfigDict, workdir: Path) -> None:
     """Writes the summary of the pairs that are done, and draws the figures."""
+    if not processes.first():
+        return
     summary = path_summary.summarize(read_lines(workdir / POINTS), config)
     workdirs.write_json(workdir / "summary.json", summary)
     plots.draw([workdir], workdir / "figures")
@@ -122,11 +128,17 @@ def train_endpoint(
 
 def _train(program, endpoint, num_steps, state, root, member) -> train.TrainState:
     directory = root / f"rate={endpoint.learning_rate},seed={endpoint.seed}" / member
-    workdirs.prepare(directory, endpoint)
-    held = supervised.held_data(program, endpoint, endpoint.seed, _STREAMS[member])
     shorter = endpoint.copy_and_resolve_references()
     shorter.num_steps = num_steps
-    return supervised.fit(program, shorter, state, held, directory)
+    with contextlib.ExitStack() as stack:
+
+        def take():  # other studies may look for their networks in the same place
+            stack.enter_context(workdirs.locked(directory))
+            workdirs.prepare(directory, endpoint)
+
+        processes.from_first(take)
+        held = supervised.held_data(program, endpoint, endpoint.seed, _STREAMS[member])
+        return supervised.fit(program, shorter, state, held, directory)
 
 
 def make_line(program: supervised.Program, config: ConfigDict) -> Line:
@@ -223,7 +235,7 @@ def _seeds(config: ConfigDict) -> range:
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
     seeds.check_at_least(
-        config, {"num_omegas": 2, "recompute_batches": 1, "num_seeds": 1, "fork_step": 0}
+        config, {"num_omegas": 3, "recompute_batches": 1, "num_seeds": 1, "fork_step": 0}
     )
     if not config.learning_rates or len(set(config.learning_rates)) < len(config.learning_rates):
         raise UserError("learning_rates must hold at least one learning rate, each of them once")

@@ -1,5 +1,6 @@
 """Barriers between networks, the hump of MIR and the dips of HDR, and where they come from."""
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -30,8 +31,7 @@ def summarize(points: list[Point], config: ConfigDict) -> dict[str, Any]:
       pairs; `observations`, of which `artefact` compares the treatments.
     """
     split = "validation" if config.validation_fraction else "test"
-    sizes = config.metric_batch_sizes
-    suffixes = {f"n = {n}": f"_{n}" for n in sizes}
+    suffixes = {f"n = {n}": f"_{n}" for n in config.metric_batch_sizes} | {"population": ""}
     by_rate = {}
     for rate in config.learning_rates:
         pairs = finished_pairs(points, rate, config.num_omegas)
@@ -43,7 +43,7 @@ def summarize(points: list[Point], config: ConfigDict) -> dict[str, Any]:
     return {
         "pairs": {rate: len(found["error_barrier"]["by_pair"]) for rate, found in _first(by_rate)},
         "results": by_rate,
-        "observations": _observe(by_rate, [*suffixes, "population"]),
+        "observations": _observe(by_rate, list(suffixes)),
     }
 
 
@@ -71,12 +71,16 @@ def _of_pairs(pairs, treatment: str, split: str, suffixes: dict[str, str]) -> di
         "accuracy_second": accuracy[:, -1],
         "accuracy_lowest": np.min(accuracy, 1),
     }
-    names = {label: (f"mir{s}", f"hdr{s}") for label, s in suffixes.items()}
-    names["population"] = ("population_mir", "population_hdr")
-    for label, (mir, hdr) in names.items():
+    for label, suffix in suffixes.items():
+        mir, hdr = (f"{x}{suffix}" if suffix else f"population_{x}" for x in ("mir", "hdr"))
         found |= {f"{key}, {label}": x for key, x in hump(omega, column(mir)).items()}
         found |= {f"{key}, {label}": x for key, x in dips(omega, column(hdr)).items()}
-    return {name: spread(x.tolist()) | {"by_pair": x.tolist()} for name, x in found.items()}
+    summary: dict[str, Any] = {"step": omega[1] - omega[0]}
+    summary |= {name: spread(x.tolist()) | {"by_pair": x.tolist()} for name, x in found.items()}
+    for label, suffix in suffixes.items():
+        difference = column(f"entropy_features{suffix}") - column(f"entropy_head{suffix}")
+        summary[f"crossings, {label}"] = [crossings(omega, x) for x in difference]
+    return summary
 
 
 def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
@@ -108,6 +112,14 @@ def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
+def crossings(omega: np.ndarray, difference: np.ndarray) -> list[float]:
+    """Where H(features) - H(head) [k] changes its sign, and HDR goes through 0."""
+    before, after = difference[:-1], difference[1:]
+    at = np.flatnonzero(before * after < 0)
+    share = before[at] / (before[at] - after[at])
+    return (omega[at] + share * (omega[at + 1] - omega[at])).tolist()
+
+
 def _first(by_rate: dict[str, Results]) -> list[tuple[str, dict[str, Any]]]:
     return [(rate, next(iter(results.values()))) for rate, results in by_rate.items()]
 
@@ -121,6 +133,11 @@ def _observe(by_rate: dict[str, Results], labels: list[str]) -> dict[str, Any]:
                 for rate, results in by_rate.items()
             },
         }
+    }
+    observed["crossings"] = {
+        "text": f"dips of HDR that are deeper than {FLOOR} and lie within one point of where "
+        "H(features) and H(head) cross, of all that are as deep",
+        "measured": _dips_at_crossings(by_rate, labels),
     }
     shapes = [
         f"{shape}, {label}"
@@ -142,6 +159,27 @@ def _observe(by_rate: dict[str, Results], labels: list[str]) -> dict[str, Any]:
         "compared": compared,
     }
     return observed
+
+
+def _dips_at_crossings(by_rate: dict[str, Results], labels: list[str]) -> dict[str, str]:
+    """By treatment, as "2 of 3"."""
+    at, every = Counter[str](), Counter[str]()
+    for results in by_rate.values():
+        for (treatment, found), label, end in itertools.product(
+            results.items(), labels, ("first", "second")
+        ):
+            dip = f"hdr_dip_{end}"
+            rows = zip(
+                found[f"{dip}, {label}"]["by_pair"],
+                found[f"{dip}_omega, {label}"]["by_pair"],
+                found[f"crossings, {label}"],
+                strict=True,
+            )
+            for depth, omega, crossed in rows:
+                every[treatment] += depth > FLOOR
+                near = any(abs(omega - x) <= found["step"] for x in crossed)
+                at[treatment] += depth > FLOOR and near
+    return {treatment: f"{at[treatment]} of {every[treatment]}" for treatment in every}
 
 
 def _compare(results: Results, shape: str) -> dict[str, Any]:

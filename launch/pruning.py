@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import plots
+from infojax import plots, processes
 from infojax.errors import UserError
 from infojax.progress import Progress
 from infojax.recorder import append_line, read_lines
@@ -41,7 +41,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Trains the networks if none are given, and prunes them to each point not done yet."""
     check(config)
     path = workdir / POINTS
-    done = [(p["seed"], p["method"], p["sparsity"]) for p in read_lines(path)]
+    recorded = processes.from_first(lambda: read_lines(path))
+    done = [(p["seed"], p["method"], p["sparsity"]) for p in recorded]
     every = [(seed, *point) for seed in _seeds(config) for point in points(config)]
     left = [point for point in every if point not in done]
     if left:
@@ -53,7 +54,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
             for _, method, sparsity in of_seed:
                 point = {"seed": seed, "method": method, "sparsity": sparsity}
                 at = workdir / f"seed-{seed}" / f"{method},sparsity={sparsity}"
-                append_line(path, point | fine_tuning.prune(study, trained, method, sparsity, at))
+                found = fine_tuning.prune(study, trained, method, sparsity, at)
+                if processes.first():
+                    append_line(path, point | found)
                 done.append((seed, method, sparsity))
                 bar.update(len(done), point)
             report(config, workdir)
@@ -62,6 +65,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def report(config: ConfigDict, workdir: Path) -> None:
     """Writes the summary of the points that are done, and draws the figures."""
+    if not processes.first():
+        return
     summary = pruning_summary.summarize(read_lines(workdir / POINTS), config)
     workdirs.write_json(workdir / "summary.json", summary)
     plots.draw([workdir], workdir / "figures")
@@ -95,7 +100,7 @@ def train_first(config: ConfigDict, workdir: Path) -> Path:
     """Trains the networks of all seeds as a run of its own, and returns its directory."""
     directory = workdir / "trained"
     plain = supervised_config(config)
-    workdirs.prepare(directory, plain)
+    processes.from_first(lambda: workdirs.prepare(directory, plain))
     supervised.run(plain, directory)
     return directory
 
@@ -106,17 +111,16 @@ def load(study: Study, directory: Path, seed: int) -> Trained:
     Raises:
       UserError: the run is not one of this network, lacks the seed, or is not finished.
     """
-    config = _config_of_run(study.config, directory)
-    at = seeds.directories(directory, config).get(seed)
-    if at is None or not (at / "checkpoints").is_dir():
-        raise UserError(f"trained = {directory} holds no checkpoints of seed {seed}")
+    config = ConfigDict(processes.from_first(lambda: _config_of_run(study.config, directory, seed)))
+    at = seeds.directories(directory, config)[seed]
     state = fine_tuning.read_checkpoint(at, supervised.init_state(study.program, config, seed))
     if state is None or int(state.step) < config.num_steps:
         raise UserError(f"trained = {at} is not trained to its end yet; run it again to go on")
     return fine_tuning.trained(study, seed, supervised.evaluated_params(state), state.model_state)
 
 
-def _config_of_run(config: ConfigDict, directory: Path) -> ConfigDict:
+def _config_of_run(config: ConfigDict, directory: Path, seed: int) -> dict[str, Any]:
+    """The settings of a run that a study can start from."""
     path = directory / "config.json"
     try:
         found = json.loads(path.read_text())
@@ -131,7 +135,10 @@ def _config_of_run(config: ConfigDict, directory: Path) -> ConfigDict:
         raise UserError(
             f"trained = {directory} is a run of another network ({changes}); set {flags}"
         )
-    return ConfigDict(found)
+    at = seeds.directories(directory, ConfigDict(found)).get(seed)
+    if at is None or not (at / "checkpoints").is_dir():
+        raise UserError(f"trained = {directory} holds no checkpoints of seed {seed}")
+    return found
 
 
 def _seeds(config: ConfigDict) -> range:
