@@ -153,6 +153,33 @@ def summarize(points: list[dict[str, Any]]) -> dict[str, Any]:
             for name in (f"{a} - {b}" for a, b in COMPARISONS)
         },
         "over_models_and_heads": pool(trained),
+        "observations": observe(trained),
+    }
+
+
+def observe(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """What CMA is for, counted over models, heads and numbers of shots; held if in most."""
+    differences = [
+        paired.difference(p["test_accuracy"]["ce_cma"], p["test_accuracy"]["ce"]) for p in points
+    ]
+    gaps = [{m: np.mean(v) for m, v in p["measures"]["modality_gap"].items()} for p in points]
+    counts = {
+        "more_accurate": (
+            "CE + CMA is more accurate than CE alone, 95 % confidence interval above 0",
+            sum(d["verdict"] == "higher" for d in differences),
+        ),
+        "smaller_gap": (
+            "the modality gap of test images is smaller with CE + CMA than with CE alone",
+            sum(bool(gap["ce_cma"] < gap["ce"]) for gap in gaps),
+        ),
+    }
+    return {
+        name: {
+            "text": f"{text} (settings, of {len(points)})",
+            "measured": count,
+            "holds": 2 * count > len(points),
+        }
+        for name, (text, count) in counts.items()
     }
 
 

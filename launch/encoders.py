@@ -1,6 +1,5 @@
 """Image and text encoders: infojax's CLIP with weights from a file, or a model of open_clip."""
 
-import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,15 +32,17 @@ class Encoder(NamedTuple):
 
 def of_clip(model: CLIP, params: Any) -> Encoder:
     """Encoder with infojax's CLIP."""
-    bind = functools.partial(model.apply, {"params": params})
-    encode_image = jax.jit(functools.partial(bind, method="encode_image"))
-    encode_text = jax.jit(functools.partial(bind, method="encode_text"))
-    a = model.architecture
-    return Encoder(
-        lambda image: image_text.preprocess(image, a.image_size),
-        lambda pixels: np.asarray(encode_image(pixels)),
-        lambda texts: np.asarray(encode_text(image_text.tokenize(texts, a.context_length))),
-    )
+    encode = jax.jit(model.apply, static_argnames="method")
+    variables, a = {"params": params}, model.architecture
+
+    def images(pixels):
+        return np.asarray(encode(variables, pixels, method="encode_image"))
+
+    def texts(texts):
+        tokens = image_text.tokenize(texts, a.context_length)
+        return np.asarray(encode(variables, tokens, method="encode_text"))
+
+    return Encoder(lambda image: image_text.preprocess(image, a.image_size), images, texts)
 
 
 def of_open_clip(name: str, pretrained: str) -> Encoder:

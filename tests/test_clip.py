@@ -260,7 +260,7 @@ def test_files_of_torch(tmp_path, expected):
         clip_weights.load(tmp_path / "broken.pt")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_archives_of_torchscript(tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     module = torch.nn.Linear(2, 3)

@@ -262,11 +262,15 @@ def test_summary(finished):
         difference = np.subtract(accuracy["ce_cma"], accuracy["ce"])
         assert result["differences"]["ce_cma - ce"]["mean"] == pytest.approx(np.mean(difference))
         assert result["test_accuracy"]["ce"]["mean"] == pytest.approx(np.mean(accuracy["ce"]))
+    gaps = [p["measures"]["modality_gap"] for p in points]
+    smaller = sum(bool(np.mean(gap["ce_cma"]) < np.mean(gap["ce"])) for gap in gaps)
+    assert summary["observations"]["smaller_gap"]["measured"] == smaller
     verdicts = [r["differences"]["ce_cma - ce"]["verdict"] for r in summary["results"]]
     of_two = [np.array(p["test_accuracy"]["ce_cma"]) for p in points if p["shots"] == 2]
     base = [np.array(p["test_accuracy"]["ce"]) for p in points if p["shots"] == 2]
     expected = paired.difference((of_two[0] + of_two[1]) / 2, (base[0] + base[1]) / 2)
     assert summary["over_models_and_heads"]["2"]["ce_cma - ce"] == pytest.approx(expected)
+    assert summary["observations"]["more_accurate"]["measured"] == verdicts.count("higher")
     assert summary["verdicts"]["ce_cma - ce"] == {v: verdicts.count(v) for v in set(verdicts)}
 
 
