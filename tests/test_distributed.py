@@ -27,10 +27,16 @@ def _flags(port, index):
     return [f"--coordinator=127.0.0.1:{port}", "--num_processes=2", f"--process_id={index}"]
 
 
-def _free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+def _free_port(lowest=0):
+    """Any, or the first from the lowest on."""
+    while True:
+        with socket.socket() as listening:
+            try:
+                listening.bind(("127.0.0.1", lowest))
+            except OSError:
+                lowest += 1
+            else:
+                return listening.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -113,18 +119,30 @@ def launcher(tmp_path_factory):
     return Launcher(tmp_path_factory.mktemp("launcher"))
 
 
-class Pair:
-    """Two processes of `python -m launch`."""
+def _slurm(port, index):
+    """What srun tells a process of a step of two, of a job whose number gives this port."""
+    return {
+        "SLURM_JOB_ID": str(2**12 + port - (2**16 - 2**12)),
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+    }
 
-    def __init__(self, launcher, workdir, *arguments):
-        port = _free_port()
-        both = dict(launcher.environment)
-        launcher.environment["XLA_FLAGS"] = ONE_DEVICE
-        self.started = [
-            launcher.start(workdir, *arguments, *_flags(port, index)) for index in (0, 1)
-        ]
-        launcher.environment = both
-        self.workdir = workdir
+
+class Pair:
+    """Two processes of `python -m launch`, joined by flags, or as if by srun."""
+
+    def __init__(self, launcher, workdir, *arguments, by_srun=False):
+        usual = launcher.environment
+        port = _free_port(2**16 - 2**12 if by_srun else 0)
+        self.workdir, self.started = workdir, []
+        for index in (0, 1):
+            flags, variables = ([], _slurm(port, index)) if by_srun else (_flags(port, index), {})
+            launcher.environment = usual | {"XLA_FLAGS": ONE_DEVICE} | variables
+            self.started.append(launcher.start(workdir, *arguments, *flags))
+        launcher.environment = usual
 
     def wait_for(self, step):
         while last_step(self.workdir) < step and all(p.poll() is None for p in self.started):
@@ -173,7 +191,7 @@ def test_refused_by_the_first_process(launcher, tmp_path):
     """Which alone looks at the directory: it says why, once, and the other ends as well."""
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "alchemy"}))
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    codes, _, err = Pair(launcher, tmp_path).ended()
+    codes, _, err = Pair(launcher, tmp_path, by_srun=True).ended()
     assert codes == [2, 1]
     assert re.fullmatch(r"launch: .* holds a run of another config .*\n", err[0])
     assert err[1] == ""
