@@ -1,6 +1,13 @@
 """Label smoothing: accuracy, MIR and HDR against ε, figure 5 of Song et al. 2024.
 
-python -m launch --config=configs/label_smoothing.py:cpu --workdir=runs/label_smoothing
+    python -m launch --config=configs/label_smoothing.py:cpu --workdir=runs/label_smoothing
+
+Variants:
+  cpu: six ε, three seeds of a WideResNet-10-1 of stride 2, three epochs; about 20 minutes on two
+    cores. From ε = 0 to 0.9 test accuracy falls from 0.69 to 0.46 (0.70 at 0.1), MIR (n = 64) rises
+    from 0.48 to 0.52 and falls to 0.36, HDR rises from 0.12 to 0.39.
+  paper: WideResNet-28-2, 2^20 steps a point; for an accelerator.
+  smoke: digits, seconds.
 """
 
 from ml_collections import ConfigDict
