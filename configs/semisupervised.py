@@ -6,7 +6,7 @@
 Variants: smoke, cpu (digits), paper (CIFAR-10), paper-cifar100 and paper-stl10. With `-grid` after
 it, a variant compares the methods on the same labelled sets.
 
-cpu-grid took 43 minutes of a busy machine, on one core at a time. With 20 labels, over three draws
+The runs of cpu-grid add up to 43 minutes, each on one busy core. With 20 labels, over three draws
 of them, the accuracy was 0.947 ± 0.003 (FreeMatch), 0.865 ± 0.009 (FixMatch), 0.787 ± 0.008 (the
 20 labels alone) and 0.989 (all labels). The information losses made no difference outside its
 interval: -0.004 [-0.020, +0.012] with λ_mi = 0.1, -0.007 [-0.015, +0.001] with λ_id = 0.1.
