@@ -77,8 +77,8 @@ class Trainer:
     """Steps of SGD on fixed batches; the paper's settings."""
 
     def __init__(self, params: Any, blocks: int, learning_rate: float):
-        self.model = WideResNet(params, blocks)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: Any = WideResNet(params, blocks)
+        self.model.to(memory_format=torch.channels_last)
         kernels = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim == 1]
         groups: list[dict[str, Any]] = [
