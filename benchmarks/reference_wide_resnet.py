@@ -1,6 +1,6 @@
 """The WideResNet of infojax in PyTorch, with its parameters, and SGD as it trains it."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,8 +77,8 @@ class Trainer:
     """Steps of SGD on fixed batches; the paper's settings."""
 
     def __init__(self, params: Any, blocks: int, learning_rate: float):
-        self.model: Any = WideResNet(params, blocks)
-        self.model.to(memory_format=torch.channels_last)
+        self.model = WideResNet(params, blocks)
+        cast(Any, self.model).to(memory_format=torch.channels_last)
         kernels = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim == 1]
         groups: list[dict[str, Any]] = [

@@ -12,6 +12,8 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 
+collect_ignore = ["make_clip_fixture.py"]  # needs open_clip
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -26,7 +26,7 @@ def figures(runs: list[Run]) -> Figures:
     x, labels = _positions(summary["points"])
     for (above, below), metric in zip(grid.T, metrics, strict=True):
         found = [point["metrics"][metric] for point in summary["points"]]
-        _values(above, x, found, metric)
+        _values(above, x, found, metric, "o" if labels else "-o")
         _differences(below, x, found)
         below.set_xlabel(", ".join(summary["points"][0]["values"]))
         if labels:
@@ -47,13 +47,13 @@ def _positions(points: list[dict]) -> tuple[np.ndarray, list[str]]:
     return np.arange(len(rows), dtype=float), [", ".join(f"{v}" for v in row) for row in rows]
 
 
-def _values(axis: Axes, x: np.ndarray, found: list[dict], metric: str) -> None:
+def _values(axis: Axes, x: np.ndarray, found: list[dict], metric: str, style: str) -> None:
     for i, of_seeds in enumerate(zip(*(f["by_seed"] for f in found), strict=True)):
         axis.plot(
             x, of_seeds, "o", color=COLOURS[-1], alpha=0.35, markersize=3, label="seed" * (i == 0)
         )
     means, deviations = [f["mean"] for f in found], [f["std"] or 0 for f in found]
-    axis.errorbar(x, means, deviations, fmt="-o", color=COLOURS[0], capsize=3, markersize=4)
+    axis.errorbar(x, means, deviations, fmt=style, color=COLOURS[0], capsize=3, markersize=4)
     axis.set_title(metric, fontsize="medium")
     axis.grid(alpha=0.3, linewidth=0.6)
 
