@@ -4,6 +4,13 @@
 
 The loss is CE - λ_mi I + λ_id |ΔH|, on the batch. The paper does not give its weights: this is a
 grid of them, on the same seeds.
+
+Variants:
+  cpu: seven points, three seeds of a WideResNet-10-1 of stride 2, three epochs; about 25 minutes on
+    two cores. Test accuracy is 0.70 at all points but (0, 1), where it is 0.013 lower; MIR (n = 64)
+    goes from 0.48 to 0.80 with λ_mi = 1, HDR from 0.11 to 0.02 with λ_id = 0.1.
+  paper: WideResNet-28-2, 2^20 steps a point; for an accelerator.
+  smoke: digits, seconds.
 """
 
 from ml_collections import ConfigDict

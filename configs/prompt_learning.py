@@ -1,7 +1,7 @@
 """Prompt learning with cross-modal alignment: Song et al. 2024, arXiv:2409.16767; CoOp.
 
-    python -m launch --config=configs/prompt_learning.py:cpu --config.checkpoint=clip.safetensors
-        --config.data_dir=IMAGES
+    python -m launch --config=configs/prompt_learning.py:cpu --workdir=runs/prompt_learning
+        --config.checkpoint=clip.safetensors --config.data_dir=IMAGES
 
 A context of 16 vectors in front of the class names, the same for all classes, is learned on few
 shots, with both towers of CLIP frozen: with cross-entropy alone, and with cross-entropy and CMA at

@@ -6,7 +6,8 @@ A trained network is pruned by global magnitude and fine-tuned with the mask hel
 pruned gradually while it is fine-tuned, and as a control by a random mask of the same sparsity.
 
 Variants:
-  cpu: CIFAR-10, a strided WideResNet-10-1, TIME on two cores. RESULT
+  cpu: CIFAR-10, a strided WideResNet-10-1, two seeds. It has not been run to its end yet: neither
+    its minutes nor its result are stated.
   paper: CIFAR-10, WideResNet-28-2, all kernels pruned as in the paper, which does not say how long
     it fine-tunes.
   smoke: digits, seconds.

@@ -1,7 +1,7 @@
 """Few labels: FixMatch, FreeMatch and information losses, table 1 of Song et al. 2024.
 
-    python -m launch --config=configs/semisupervised.py:cpu --config.method=freematch
-    python -m launch --config=configs/semisupervised.py:cpu-grid --workdir=runs/semisupervised
+    python -m launch --config=configs/semisupervised.py:cpu --workdir=runs/semisupervised
+    python -m launch --config=configs/semisupervised.py:cpu-grid --workdir=runs/semisupervised_grid
 
 Variants: smoke, cpu (digits), paper (CIFAR-10), paper-cifar100 and paper-stl10. With `-grid` after
 it, a variant compares the methods on the same labelled sets.

@@ -1,0 +1,31 @@
+"""What holds of every configuration; each is run end to end by the tests of its experiment."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+import configs
+
+NAMES = [m.name for m in pkgutil.iter_modules(configs.__path__) if m.name != "supervised"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variants(name):
+    module = importlib.import_module(f"configs.{name}")
+    variants = {v: module.get_config(v) for v in ("smoke", "cpu", "paper")}
+    assert module.get_config().to_dict() == variants["cpu"].to_dict()
+    fields = {tuple(sorted(config)) for config in variants.values()}
+    assert len(fields) == 1  # the same settings, in other values
+    for config in variants.values():
+        experiment = importlib.import_module(f"launch.{config.experiment}")
+        assert callable(experiment.run)
+    with pytest.raises(ValueError, match=r"'tiny'; use .*cpu, paper.* smoke"):
+        module.get_config("tiny")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstring_says_how_to_run_it_and_what_to_expect(name):
+    text = importlib.import_module(f"configs.{name}").__doc__
+    assert f"python -m launch --config=configs/{name}.py:cpu --workdir=runs/{name}" in text
+    assert "minutes" in text or "some seconds a step" in text
