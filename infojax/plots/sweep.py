@@ -28,7 +28,7 @@ def figures(runs: list[Run]) -> Figures:
         found = [point["metrics"][metric] for point in summary["points"]]
         _values(above, x, found, metric, "o" if labels else "-o")
         _differences(below, x, found)
-        below.set_xlabel(", ".join(summary["points"][0]["values"]))
+        below.set_xlabel(", ".join(summary["points"][0]["values"]), fontsize="small")
         if labels:
             below.set_xticks(x, labels, rotation=45, ha="right", fontsize="small")
     grid[1, 0].set_ylabel("difference from the first point\n(paired by seed, 95 % interval)")
