@@ -10,7 +10,7 @@ or open_clip (vision transformers; a file of torch needs torch), data_dir holds 
 images for each class.
 
 Variants:
-  cpu: ViT-B/32, 4 shots, one seed; some seconds a step on two cores.
+  cpu: ViT-B/32, 4 shots, one seed; a few seconds a step on two cores.
   paper: 16 shots, three seeds; for an accelerator.
   smoke: a small random model on scikit-learn's digits, seconds; it knows nothing of digits.
 """
