@@ -6,6 +6,7 @@ Endpoints are ordinary runs of `launch.supervised`, kept by what they were train
 import contextlib
 import itertools
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
 from infojax.progress import Progress
-from infojax.recorder import append_line, read_lines
+from infojax.recorder import append_line, read_lines, read_records
 from launch import path_summary, seeds, supervised
 from launch import workdir as workdirs
 
@@ -68,8 +69,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 continue
             a, b = (train_endpoint(program, config, workdir, seed, rate, m) for m in "ab")
             for omega in missing:
+                started = time.monotonic()
                 point = {"seed": seed, "learning_rate": rate, "omega": omega}
                 point |= line(a, b, omega)
+                point["seconds"] = round(time.monotonic() - started, 3)
                 if processes.first():
                     append_line(path, point)
                 done.add((seed, rate, omega))
@@ -82,7 +85,14 @@ def report(config: ConfigDict, workdir: Path) -> None:
     """Writes the summary of the pairs that are done, and draws the figures."""
     if not processes.first():
         return
-    summary = path_summary.summarize(read_lines(workdir / POINTS), config)
+    points = read_lines(workdir / POINTS)
+    trained = [
+        read_records(_directory(config, workdir, seed, rate, member))[-1]["seconds"]
+        for seed, rate in {(p["seed"], p["learning_rate"]): None for p in points}
+        for member in (["trunk"] if config.fork_step else []) + ["a", "b"]
+    ]
+    seconds = {"training": sum(trained), "measuring": sum(p["seconds"] for p in points)}
+    summary = {"seconds": seconds} | path_summary.summarize(points, config)
     workdirs.write_json(workdir / "summary.json", summary)
     plots.draw([workdir], workdir / "figures")
 
@@ -117,17 +127,21 @@ def train_endpoint(
       UserError: a network of other settings is in its place.
     """
     endpoint = endpoint_config(config, seed, rate, member)
-    root = Path(config.endpoints_dir) if config.endpoints_dir else workdir / "endpoints"
     state = supervised.init_state(program, endpoint, seed)
+    place = lambda member: _directory(config, workdir, seed, rate, member)  # noqa: E731
     if config.fork_step:
         shared = endpoint_config(config, seed, rate, "trunk")
-        state = _train(program, shared, config.fork_step, state, root, "trunk")
-    state = _train(program, endpoint, config.num_steps, state, root, member)
+        state = _train(program, shared, config.fork_step, state, place("trunk"))
+    state = _train(program, endpoint, config.num_steps, state, place(member))
     return Network(*train.replicate((supervised.evaluated_params(state), state.model_state)))
 
 
-def _train(program, endpoint, num_steps, state, root, member) -> train.TrainState:
-    directory = root / f"rate={endpoint.learning_rate},seed={endpoint.seed}" / member
+def _directory(config: ConfigDict, workdir: Path, seed: int, rate: float, member: str) -> Path:
+    root = Path(config.endpoints_dir) if config.endpoints_dir else workdir / "endpoints"
+    return root / f"rate={rate},seed={seed}" / member
+
+
+def _train(program, endpoint, num_steps, state, directory) -> train.TrainState:
     shorter = endpoint.copy_and_resolve_references()
     shorter.num_steps = num_steps
     with contextlib.ExitStack() as stack:
@@ -137,7 +151,7 @@ def _train(program, endpoint, num_steps, state, root, member) -> train.TrainStat
             workdirs.prepare(directory, endpoint)
 
         processes.from_first(take)
-        held = supervised.held_data(program, endpoint, endpoint.seed, _STREAMS[member])
+        held = supervised.held_data(program, endpoint, endpoint.seed, _STREAMS[endpoint.member])
         return supervised.fit(program, shorter, state, held, directory)
 
 

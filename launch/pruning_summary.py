@@ -25,14 +25,16 @@ def summarize(points: list[Point], config: ConfigDict) -> dict[str, Any]:
       config: of the study.
 
     Returns:
-      `results`, for each method and sparsity the spread of metrics over seeds, before and after
-      fine-tuning; `differences` of the other methods from the first; `observations`.
+      `seconds` of fine-tuning and measuring; `results`, for each method and sparsity the spread of
+      metrics over seeds, before and after fine-tuning; `differences` of the other methods from
+      the first; `observations`.
     """
     split = "validation" if config.validation_fraction else "test"
     metrics = _metrics(config, split)
     methods = list(dict.fromkeys(p["method"] for p in points))
     series = {method: of_method(points, method) for method in methods}
     return {
+        "seconds": sum(p["after"]["seconds"] for p in points),
         "weights": points[0]["weights"],
         "results": {
             method: {

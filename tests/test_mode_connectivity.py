@@ -75,6 +75,10 @@ def replicated(network):
     return Network(*train.replicate(tuple(network)))
 
 
+def timeless(lines):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
 def no_training(monkeypatch):
     def refuse(*_):
         raise AssertionError("this trains")
@@ -175,8 +179,10 @@ def test_stopped_run_goes_on_without_training_again(finished, tmp_path, monkeypa
     config = smoke()
     workdirs.prepare(tmp_path, config)
     mode_connectivity.run(config, tmp_path)
-    for name in ("points.jsonl", "summary.json"):
-        assert (tmp_path / name).read_text() == (finished / name).read_text()
+    of_both = [timeless(read_lines(d / "points.jsonl")) for d in (tmp_path, finished)]
+    assert of_both[0] == of_both[1]
+    of_both = [json.loads((d / "summary.json").read_text()) for d in (tmp_path, finished)]
+    assert timeless(of_both)[0] == timeless(of_both)[1]
 
 
 def test_another_study_takes_the_networks_that_are_there(finished, tmp_path, monkeypatch):
@@ -193,7 +199,7 @@ def test_another_study_takes_the_networks_that_are_there(finished, tmp_path, mon
     before = read_lines(finished / "points.jsonl")
     assert first["interpolated"] == before[0]["interpolated"]
     assert last["interpolated"] == before[4]["interpolated"]
-    assert set(first) == {"seed", "learning_rate", "omega", "interpolated"}
+    assert set(first) == {"seed", "learning_rate", "omega", "seconds", "interpolated"}
 
 
 def test_networks_of_another_architecture_are_refused(finished, tmp_path):
@@ -395,6 +401,8 @@ def test_summary_of_the_run(finished):
     found = summary["results"][str(RATE)]["recomputed"]["error_barrier"]
     np.testing.assert_allclose(found["by_pair"], expected, atol=1e-6)
     np.testing.assert_allclose(found["std"], np.std(expected, ddof=1), atol=1e-6)
+    assert summary["seconds"]["measuring"] == pytest.approx(sum(p["seconds"] for p in points))
+    assert summary["seconds"]["training"] > 0
     assert set(summary["results"][str(RATE)]) == set(mode_connectivity.TREATMENTS)
 
 

@@ -329,13 +329,16 @@ def made_up():
                 for n in (32, 64):
                     metrics |= {f"between_mir_{n}": 0.5 - 0.01 * sparsity, f"mir_{n}": 0.6}
                     metrics |= {f"between_hdr_{n}": 0.0, f"hdr_{n}": 0.3}
-                named = {f"test/{name}": value for name, value in metrics.items()}
+                named = {f"test/{name}": value for name, value in metrics.items()} | {
+                    "seconds": 3.0
+                }
                 stages = {"before": named | {"test/accuracy": 0.9 - sparsity}, "after": named}
                 yield {"seed": seed, "method": method, "sparsity": sparsity, "weights": 9} | stages
 
 
 def test_summary_of_known_points():
     summary = pruning_summary.summarize(list(made_up()), smoke())
+    assert summary["seconds"] == 30
     found = summary["results"]["random"]["0.9"]["after"]["test/accuracy"]
     assert found["mean"] == pytest.approx(0.455)
     assert found["std"] == pytest.approx(0.01 / 2**0.5)
