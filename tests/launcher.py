@@ -51,5 +51,5 @@ class Launcher:
         while last_step(workdir / records) < after and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signum)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err

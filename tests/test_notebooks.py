@@ -1,0 +1,33 @@
+"""Every notebook runs from its first cell to its last, and shows figures."""
+
+import re
+
+import jupytext
+import nbclient
+import pytest
+from launcher import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+
+
+def test_notebooks_are_there():
+    assert {path.stem for path in NOTEBOOKS} == {"metrics_tour", "read_a_run"}
+
+
+# Cells are run by a process of its own, over sockets that pyzmq and ipykernel close late.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = jupytext.read(path)
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    )
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = "".join(o["text"] for o in outputs if o["output_type"] == "stream")
+    figures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(figures) >= 3
+    assert not re.search("Warning|Error", said), said
