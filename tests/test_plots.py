@@ -221,14 +221,14 @@ def test_cut_off_record_is_left_out(make_run, figures):
 def test_errors(make_run, tmp_path):
     good, empty, started = make_run("good"), tmp_path / "empty", make_run("started", steps=(0,))
     empty.mkdir()
-    other = make_run("other", experiment="supervised")
+    other = make_run("other", experiment="other")
     for workdirs, words in (
         ([tmp_path / "missing"], "missing is not a run"),
         ([empty], "empty is not a run"),
         ([good, empty], "empty is not a run"),
         ([started], "started holds no records yet"),
-        ([good, other], "different experiments cannot share axes: grokking, supervised"),
-        ([other], "no figures for the experiment 'supervised'"),
+        ([good, other], "different experiments cannot share axes: grokking, other"),
+        ([other], "no figures for the experiment 'other'"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             plots.draw(workdirs, tmp_path / "figures")
