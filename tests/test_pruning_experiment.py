@@ -238,6 +238,7 @@ def test_head_is_pruned_if_so_configured():
         assert not study.prunable("norm/scale", np.ones(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_masked_weights_are_zero_on_some_devices(devices, finished, template, tmp_path):
     """From the command line; the trained network is one that is given."""
