@@ -28,9 +28,9 @@ import jax.numpy as jnp
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _BATCH = 32  # probes multiplied together
-_KRYLOV = 512  # most dimensions of the space that the leading eigenvectors are sought in
+_DEFLATED = 256  # most dimensions of the Krylov space of leading eigenvectors
 _POWERS = 16  # products with the matrix that build it
-_STEPS = (8, 16, 28, 48, 80, 128)  # Lanczos steps at which the bracket is looked at
+_STEPS = (8, 16, 32, 64, 128)  # Lanczos steps at which the bracket is looked at
 
 
 class Operator(NamedTuple):
@@ -117,7 +117,7 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
             function,
             apply,
             start,
-            lambda mean: 0.3 * tolerance(known + rest.size * mean) / rest.size,
+            lambda mean: 0.2 * tolerance(known + rest.size * mean) / rest.size,
         )
         samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
         count = result.probes + _BATCH
@@ -153,7 +153,7 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _leading(operator: Operator, key) -> _Leading:
     """Ritz pairs of the block Krylov space of a random block."""
-    most = min(_KRYLOV, operator.size // 2, 2**25 // operator.size)
+    most = min(_DEFLATED, operator.size // 4, 2**26 // operator.size)
     block = max(1, most // _POWERS)
     total = block * _POWERS
 
@@ -181,15 +181,14 @@ def _leading(operator: Operator, key) -> _Leading:
     state = zeros, jnp.zeros((total, total), operator.dtype), start
     basis, projected, _ = jax.lax.fori_loop(0, _POWERS, grow, state)
     projected = jnp.tril(projected) + jnp.tril(projected, -1).T
-    half = total // 2  # the rest of them has not converged
-    vectors = _product(jnp.linalg.eigh(projected)[1][:, half:].T, basis)
+    vectors = _product(jnp.linalg.eigh(projected)[1].T, basis)
 
     def rayleigh(y):
         ky = operator.apply(y)
         values = jnp.sum(y * ky, 1)
         return values, jnp.sum((ky - values[:, None] * y) ** 2, 1)
 
-    values, residuals = jax.lax.map(rayleigh, vectors.reshape(_POWERS // 2, block, -1))
+    values, residuals = jax.lax.map(rayleigh, vectors.reshape(_POWERS, block, -1))
     return _Leading(vectors, values.reshape(-1), residuals.reshape(-1))
 
 
