@@ -28,4 +28,4 @@ def test_variants(name):
 def test_docstring_says_how_to_run_it_and_what_to_expect(name):
     text = importlib.import_module(f"configs.{name}").__doc__
     assert f"python -m launch --config=configs/{name}.py:cpu --workdir=runs/{name}" in text
-    assert "minutes" in text or "some seconds a step" in text
+    assert "minutes" in text or "seconds a step" in text
