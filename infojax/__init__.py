@@ -6,13 +6,10 @@ from infojax.information import (
     class_interplay,
     effective_rank,
     feature_entropy,
-    hdr,
     interplay,
-    matrix_entropy,
-    mir,
-    mutual_information,
     sample_interplay,
 )
+from infojax.matrices import hdr, matrix_entropy, mir, mutual_information
 from infojax.moments import gram
 
 __all__ = [

@@ -69,6 +69,13 @@ def number(name: str, x: float) -> float:
     return float(x)
 
 
+def integer(name: str, x: int) -> int:
+    """Returns a static argument as a Python int."""
+    if isinstance(x, bool) or not isinstance(x, numbers.Integral):
+        raise ValueError(f"{name} must be a Python integer (it is static under jit), got {x!r}")
+    return int(x)
+
+
 def order(alpha: float) -> float:
     """Returns the entropy's order as a Python float; it is static and must be positive."""
     alpha = number("alpha", alpha)

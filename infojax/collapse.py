@@ -27,7 +27,7 @@ def simplex_etf(c: int, d: int | None = None) -> jax.Array:
       Rows [c, d] of the default float dtype.
 
     Raises:
-      ValueError: c < 2 or d < c - 1.
+      ValueError: c < 2 or d < c - 1, or they are not integers.
 
     References:
       Papyan, Han & Donoho 2020.
@@ -35,7 +35,8 @@ def simplex_etf(c: int, d: int | None = None) -> jax.Array:
     >>> simplex_etf(2, 3).tolist()
     [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]
     """
-    d = c - 1 if d is None else d
+    c = _checks.integer("c", c)
+    d = c - 1 if d is None else _checks.integer("d", d)
     if c < 2 or d < c - 1:
         raise ValueError(f"a simplex ETF needs c >= 2 and d >= c - 1, got c = {c}, d = {d}")
     k = np.arange(1, c)
@@ -59,7 +60,7 @@ def mir_at_collapse(c: int) -> float:
       Ratio in [0, 1]; 0 at C = 2, where the entropies are zero (see `infojax.mir`).
 
     Raises:
-      ValueError: c < 2.
+      ValueError: c < 2, or c is not an integer.
 
     References:
       Song et al. 2024, theorem 4.2 and corollary 4.3.
@@ -67,6 +68,7 @@ def mir_at_collapse(c: int) -> float:
     >>> round(mir_at_collapse(10), 4), round(mir_at_collapse(100), 4)
     (0.9524, 0.9978)
     """
+    c = _checks.integer("c", c)
     if c < 2:
         raise ValueError(f"neural collapse needs at least 2 classes, got c = {c}")
     if c == 2:

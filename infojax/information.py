@@ -1,4 +1,4 @@
-"""Matrix entropy, mutual information, MIR and HDR, of Gram matrices and of features.
+"""Matrix entropy, mutual information, MIR and HDR of features and head.
 
 All logarithms are natural (nats). Every entropy is that of a matrix divided by its trace.
 """
@@ -30,109 +30,6 @@ class Interplay(NamedTuple):
     mutual_information: jax.Array
     mir: jax.Array
     hdr: jax.Array
-
-
-def matrix_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Matrix entropy of order alpha, `H_α(K) = log tr((K / tr K)^α) / (1 - α)`.
-
-    At alpha = 1 the von Neumann entropy `-tr(P log P)`, P = K / tr K; at alpha = inf
-    `-log λ_max(P)`. See `infojax.spectrum.entropy` for derivatives and numerical behaviour.
-
-    Args:
-      k: positive semi-definite matrices, floating [..., n, n]; a Gram matrix of normalised rows
-        has trace n, so this is the papers' division by n.
-      alpha: order, a positive Python number or `math.inf`.
-
-    Returns:
-      Entropies in nats [...], in [0, log n]; NaN if k holds NaN or inf.
-
-    Raises:
-      ValueError: k is not square or not real; alpha is not positive.
-
-    References:
-      Song et al. 2024, definition 3.2.
-
-    >>> import jax.numpy as jnp
-    >>> round(float(matrix_entropy(jnp.ones((3, 3)))), 4)  # one direction
-    0.0
-    """
-    return spectrum.entropy(k, alpha)
-
-
-def mutual_information(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Matrix mutual information, `I_α(K1; K2) = H_α(K1) + H_α(K2) - H_α(K1 ∘ K2)`.
-
-    Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
-      alpha: order, a positive Python number or `math.inf`.
-
-    Returns:
-      Information in nats [...].
-
-    Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
-
-    References:
-      Song et al. 2024, definition 3.3. The joint is the Hadamard product of the two Gram
-      matrices, not the Gram matrix of a product of features.
-
-    >>> import jax.numpy as jnp
-    >>> round(float(mutual_information(jnp.eye(2), jnp.eye(2))), 4)  # log 2
-    0.6931
-    """
-    return _interplay_of_grams(k1, k2, alpha).mutual_information
-
-
-def mir(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Matrix mutual information ratio, `I_α(K1; K2) / min(H_α(K1), H_α(K2))`.
-
-    Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
-      alpha: order, a positive Python number or `math.inf`.
-
-    Returns:
-      Ratios [...]; 0 where the smaller entropy is zero up to rounding (1e-4 nats in float32): a
-      constant representation shares no information.
-
-    Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
-
-    References:
-      Song et al. 2024, definition 3.4.
-
-    >>> import jax.numpy as jnp
-    >>> round(float(mir(jnp.eye(2), jnp.eye(2))), 4)
-    1.0
-    """
-    return _interplay_of_grams(k1, k2, alpha).mir
-
-
-def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Matrix entropy difference ratio, `|H_α(K1) - H_α(K2)| / max(H_α(K1), H_α(K2))`.
-
-    Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
-      alpha: order, a positive Python number or `math.inf`.
-
-    Returns:
-      Ratios [...] in [0, 1]; 0 where both entropies are zero up to rounding (1e-4 nats in
-      float32).
-
-    Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
-
-    References:
-      Song et al. 2024, definition 3.5.
-
-    >>> import jax.numpy as jnp
-    >>> round(float(hdr(jnp.eye(2), jnp.ones((2, 2)))), 3)
-    1.0
-    """
-    k1, k2 = _gram_pair(k1, k2)
-    return _hdr(spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha))
 
 
 def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
@@ -228,8 +125,11 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
 
     The head has few distinct rows, so V needs no n×n matrix: H(G(V)) comes from C rows weighted
     by class counts, and the joint entropy from a matrix of size `min(n, d r)`, `r = min(C, d)`,
-    built from the features' second moments by class. Where that is `d C < n`, second derivatives by
-    w need head rows of full rank; first ones do not.
+    built from the features' second moments by class.
+
+    First derivatives are exact. Second ones by w are too, but for one case: where `d C < n` and
+    the head's rows are linearly dependent (as at collapse), those along changes that end this
+    dependence are wrong; at alpha <= 1 none exists there, the entropy going as `t² log t`.
 
     Args:
       z: features, floating [n, d].
@@ -322,11 +222,12 @@ def combine(entropy_z: jax.Array, entropy_v: jax.Array, joint_entropy: jax.Array
         joint_entropy,
         information,
         _ratio(information, jnp.minimum(entropy_z, entropy_v)),
-        _hdr(entropy_z, entropy_v),
+        entropy_difference_ratio(entropy_z, entropy_v),
     )
 
 
-def _hdr(h1: jax.Array, h2: jax.Array) -> jax.Array:
+def entropy_difference_ratio(h1: jax.Array, h2: jax.Array) -> jax.Array:
+    """HDR of two entropies, each float [...]."""
     return _ratio(jnp.abs(h1 - h2), jnp.maximum(h1, h2))
 
 
@@ -338,21 +239,6 @@ def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     """
     is_zero = denominator <= 1024 * jnp.finfo(denominator.dtype).eps
     return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
-
-
-def _gram_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    k1, k2 = _checks.square("k1", k1), _checks.square("k2", k2)
-    if k1.shape != k2.shape:
-        raise ValueError(f"k1 and k2 must have the same shape, got {k1.shape} and {k2.shape}")
-    _checks.same_dtype("k1", k1, "k2", k2)
-    return k1, k2
-
-
-def _interplay_of_grams(k1: ArrayLike, k2: ArrayLike, alpha: float) -> Interplay:
-    k1, k2 = _gram_pair(k1, k2)
-    return combine(
-        spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha), spectrum.entropy(k1 * k2, alpha)
-    )
 
 
 def _unit_rows(name: str, x: ArrayLike) -> jax.Array:

@@ -23,10 +23,38 @@ def purity(a: jax.Array, w_hat: jax.Array) -> jax.Array:
 
 
 def _joint_trace(a: jax.Array, g: jax.Array) -> jax.Array:
-    c, d, _ = a.shape
-    traces = jnp.sum(a.reshape(c, d * d)[:, :: d + 1], 1)  # jnp.trace would copy all of a
-    trace = jnp.sum(jnp.diag(g) * traces)
+    trace = jnp.sum(jnp.diag(g) * _traces(a))
     return jnp.where(trace == 0, 1, trace)
+
+
+def _traces(a: jax.Array) -> jax.Array:
+    c, d, _ = a.shape
+    return jnp.sum(a.reshape(c, d * d)[:, :: d + 1], 1)  # jnp.trace would copy all of a
+
+
+def product_basis(a, coordinates) -> tuple[jax.Array, jax.Array]:
+    """Moments and coordinates in the eigenvectors of the two marginals of the joint matrix.
+
+    The joint matrix is a state of two systems, whose marginals `Σ_c |k_c|² A_c` and
+    `Σ_c tr(A_c) k_c k_cᵀ` have the spectra of G(Z) and G(V), and the mutual information is their
+    quantum mutual information: the relative entropy to the product of the marginals. The less is
+    shared, the closer the joint matrix is to that product, which is diagonal in this basis.
+
+    Args:
+      a: class moments A_c, float [C, d, d].
+      coordinates: k_c, float [C, r].
+
+    Returns:
+      Both in the new basis.
+    """
+    u = jnp.linalg.eigh(jnp.einsum("c,cij->ij", jnp.sum(coordinates**2, 1), a))[1]
+    weighted = jnp.sqrt(_traces(a))[:, None] * coordinates
+    v = jnp.linalg.eigh(moments.outer_product(weighted.T))[1]
+
+    def rotate(a):
+        return jnp.matmul(u.T, jnp.matmul(a, u, precision=_HIGHEST), precision=_HIGHEST)
+
+    return jax.lax.map(rotate, a), jnp.matmul(coordinates, v, precision=_HIGHEST)
 
 
 def moment_operator(a, coordinates, square) -> quadrature.Operator:
@@ -53,7 +81,26 @@ def moment_operator(a, coordinates, square) -> quadrature.Operator:
         x = jnp.matmul(coordinates.T, x.reshape(c, b * d), precision=_HIGHEST)
         return scale * x.reshape(r, b, d).transpose(1, 0, 2).reshape(b, r * d)
 
-    return quadrature.Operator(apply, d * r, a.dtype, square)
+    return quadrature.Operator(apply, d * r, a.dtype, square, _small_part(a, coordinates, scale))
+
+
+def _small_part(a, coordinates, scale) -> quadrature.Part:
+    """Rows whose diagonal element is below a tenth of the largest, as by directions of the head.
+
+    `K_ii = Σ_c (A_c)_aa k_cb²` and `(K²)_ii = Σ_{cc'} G_cc' (A_c A_c')_aa k_cb k_c'b`, i = (b, a).
+    """
+    g = moments.outer_product(coordinates)
+    diagonal = jnp.matmul((coordinates**2).T, jnp.diagonal(a, axis1=1, axis2=2), precision=_HIGHEST)
+    rows = (diagonal < 0.1 * jnp.max(diagonal)).astype(a.dtype)
+
+    def squares(of_a):  # (K²)_ii of all i = (b, a) for one a, from rows of all A_c
+        weighted = jnp.matmul(g * moments.outer_product(of_a), coordinates, precision=_HIGHEST)
+        return jnp.sum(coordinates * weighted, 0)
+
+    square = jax.lax.map(squares, a.transpose(1, 0, 2)).T
+    return quadrature.Part(
+        rows.reshape(-1), scale * jnp.sum(rows * diagonal), scale**2 * jnp.sum(rows * square)
+    )
 
 
 def sample_operator(z_hat, y, w_hat) -> quadrature.Operator:

@@ -132,8 +132,8 @@ def head_coordinates(w_hat: jax.Array) -> jax.Array:
 
     In as many dimensions as there are rows, where that is fewer than d. The coordinates are those
     in an orthonormal basis of the rows' span, transported without rotation when the rows move:
-    first derivatives are exact even where w_hat loses rank (at collapse, for one), second ones
-    where it does not.
+    first derivatives are exact even where w_hat loses rank (at collapse, for one). Second ones
+    are along changes that keep the rank; a rank that rises would need further coordinates.
     """
     return w_hat if w_hat.shape[0] >= w_hat.shape[1] else _coordinates(w_hat)
 

@@ -1,5 +1,6 @@
 """Sufficient statistics of a data set's features: one pass, mergeable, memory without the N."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -18,8 +19,8 @@ class Statistics(NamedTuple):
 
     Sums are kept as two numbers, a rounded value and the rounding error that it left behind
     (Kahan-Babuska-Neumaier), and are added block by block of one class. The error of a sum is
-    therefore that of a product over one block, at most some hundred samples, and does not grow
-    with N. Second moments of raw features are kept about the class means (Chan, Golub & LeVeque
+    therefore that of a product over one block, some 1,000 samples at most, and does not grow with
+    N. Second moments of raw features are kept about the class means (Chan, Golub & LeVeque
     1983), so nothing cancels when features collapse onto large means.
 
     A NaN or inf feature, or under jit a label out of range, makes the sums NaN, and with them
@@ -50,11 +51,12 @@ class Statistics(NamedTuple):
           Zero statistics; `4 (2 C d² + 2 C d + 2 d²)` bytes in float32.
 
         Raises:
-          ValueError: c or d is not positive, or dtype is neither float32 nor float64.
+          ValueError: c or d is not a positive integer, or dtype is neither float32 nor float64.
 
         >>> Statistics.zeros(10, 128).moments.shape
         (10, 128, 128)
         """
+        c, d = _checks.integer("c", c), _checks.integer("d", d)
         if c < 1 or d < 1:
             raise ValueError(f"statistics need c >= 1 and d >= 1, got c = {c}, d = {d}")
         dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
@@ -172,6 +174,21 @@ class Statistics(NamedTuple):
         )
 
 
+def is_usable(statistics: Statistics, *others: jax.Array) -> jax.Array:
+    """Whether there are samples, and neither they nor the other arrays held NaN or inf, bool []."""
+    finite = [jnp.isfinite(jnp.sum(x)) for x in (statistics.sum_pairs, *others)]
+    return functools.reduce(jnp.logical_and, finite) & jnp.any(statistics.counts > 0)
+
+
+def nan_unless(usable: jax.Array, tree):
+    """The tree, or NaN for all its floats."""
+
+    def mark(x):
+        return jnp.where(usable, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(mark, tree)
+
+
 def _check_labels(y: np.ndarray, c: int) -> None:
     if y.size and (y.min() < 0 or y.max() >= c):
         raise ValueError(f"y must hold labels in [0, {c}), got {y.min()} to {y.max()}")
@@ -220,8 +237,13 @@ def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array)
 
 
 def _block_size(n: int, c: int) -> int:
-    """Rows multiplied at a time: few blocks, since each is added to a d x d sum, little padding."""
-    return min(512, max(16, round(math.sqrt(200 * n / c))))
+    """Rows multiplied at a time: some 1,000 or a whole class, if classes are of similar size.
+
+    Few blocks, since each is added to a d x d sum, with little padding.
+    """
+    expected = n / c
+    blocks = max(1, round(expected / 1000))
+    return max(16, math.ceil((expected + 3 * math.sqrt(expected)) / blocks))
 
 
 def _add_block(carry, block, inside):

@@ -43,6 +43,13 @@ def test_simplex_etf_needs_room(arguments):
         collapse.simplex_etf(*arguments)
 
 
+@pytest.mark.parametrize("f", [collapse.simplex_etf, collapse.mir_at_collapse])
+@pytest.mark.parametrize("c", [3.5, 4.0, "4"])
+def test_numbers_of_classes_are_integers(f, c):
+    with pytest.raises(ValueError, match="c must be a Python integer"):
+        f(c)
+
+
 @pytest.mark.parametrize("c", [3, 4, 10, 57])
 def test_mir_at_collapse_follows_from_the_definition(c):
     """Gram matrix of the frame, squared entrywise, in float64."""

@@ -172,15 +172,22 @@ def test_class_derivatives(x64):
     np.testing.assert_allclose(np.sum(jax.jit(gradient)(x) * v), slope, rtol=1e-7)
 
 
-def test_first_derivatives_by_rank_deficient_head(x64):
-    """Head rows that lost rank: the coordinates of the class moments' route must not notice."""
+def test_derivatives_by_rank_deficient_head(x64):
+    """Head rows that lost rank: the coordinates of the class moments' route must not notice.
+
+    Second derivatives exist along changes that keep the rank.
+    """
     z, y, _ = samples(40, 5, 4, seed=6)
     z, w = z.astype(np.float64), np.asarray(infojax.collapse.simplex_etf(4, 5))
     dw = np.random.default_rng(7).normal(size=w.shape)
     slope = reference.central_difference(lambda w: reference.sample_interplay(z, y, w)[2], w, dw)
-    gradient = jax.jit(jax.grad(lambda w: sample_interplay(z, y, w).joint_entropy))(w)
-    np.testing.assert_allclose(np.sum(gradient * dw), slope, atol=1e-8)
+    gradient = jax.jit(jax.grad(lambda w: sample_interplay(z, y, w).joint_entropy))
+    np.testing.assert_allclose(np.sum(gradient(w) * dw), slope, atol=1e-8)
     assert abs(slope) > 1e-3
+    kept = w @ np.random.default_rng(8).normal(size=(5, 5))
+    second = jax.jit(lambda w: jax.jvp(gradient, (w,), (kept,))[1])(w)
+    expected = reference.central_difference(gradient, w, kept, 1e-4)
+    np.testing.assert_allclose(np.sum(second * kept), np.sum(expected * kept), rtol=1e-5)
 
 
 # Edges
