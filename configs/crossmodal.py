@@ -10,7 +10,7 @@ INFOJAX_CROSSMODAL_DIR, names the directory of the .npz files; `python -m launch
 writes one from a directory of images.
 
 Variants:
-  cpu: 1, 2, 4, 8, 16 shots, five seeds of shots; 4.5 minutes on two cores. CMA closes the modality
+  cpu: 1, 2, 4, 8, 16 shots, five seeds of shots; 4.5 minutes on two cores. CMA narrows the modality
     gap but does not change accuracy: of 60 differences (4 models, 3 heads, 5 numbers of shots) one
     interval leaves out zero, on the side of CE alone. Texts in the batch help at one and two shots.
   paper: twenty seeds, 20 minutes.
