@@ -59,15 +59,15 @@ def build(name: str, depth: int) -> Task:
 
     from infojax import losses, train
     from infojax.information import Interplay
-    from launch import supervised
+    from launch import classifier, supervised
 
     config = _config(depth)
     data = _random_images()
     if "alone" in name:
         zero = Interplay(*[jax.numpy.float32(0)] * 6)
         losses.global_interplay = lambda *_: zero
-    model = supervised.make_model(config, data.num_classes)
-    advance = train.make_train_step(supervised.make_update(config, model, data), False)
+    model = classifier.make_model(config, data.num_classes)
+    advance = train.make_train_step(classifier.make_update(config, model, data), False)
     program = supervised.Program(data, "test", model, advance, None, None)
     state = supervised.init_state(program, config, _SEED)
     if name.startswith("torch"):

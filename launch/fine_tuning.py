@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from infojax import evaluation, information, processes, pruning, train
 from infojax.checkpoint import Checkpoints
 from infojax.recorder import read_records
-from launch import seeds, supervised
+from launch import classifier, seeds, supervised
 
 METHODS = ("one_shot", "gradual", "random")
 _MASKS = 4  # stream of random numbers of a seed
@@ -73,7 +73,7 @@ class Trained(NamedTuple):
     model_state: Any
     features: list[jax.Array]
     entropy: float
-    held: supervised.Data
+    held: classifier.Data
 
 
 def build(config: ConfigDict, finetune: ConfigDict) -> Study:
@@ -88,9 +88,9 @@ def build(config: ConfigDict, finetune: ConfigDict) -> Study:
     init = functools.partial(program.model.init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), example)["params"]
     everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), shapes)
-    update = supervised.make_update(finetune, program.model, program.data)
+    update = classifier.make_update(finetune, program.model, program.data)
     update = update._replace(optimizer=pruning.masked(update.optimizer, everything))
-    forward = supervised.make_forward(program.model, program.data)
+    forward = classifier.make_forward(program.model, program.data)
     return Study(
         config,
         finetune,

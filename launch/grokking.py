@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 import infojax
-from infojax import collapse, losses, plots, population, processes, train
+from infojax import collapse, loop, losses, plots, population, processes, train
 from infojax.checkpoint import Checkpoints
 from infojax.data import modular
 from infojax.errors import UserError
@@ -113,11 +113,11 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
         return {name: float(value) for name, value in metrics.items()}
 
     try:
-        train.fit(
+        loop.fit(
             train.init_state(program.update, params),
             lambda state, count: program.advance(state, batch, count),
             evaluate,
-            train.evaluation_steps(config.num_steps, config.eval_every),
+            loop.evaluation_steps(config.num_steps, config.eval_every),
             config.checkpoint_every,
             config.steps_per_call,
             checkpoints,

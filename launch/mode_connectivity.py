@@ -23,7 +23,7 @@ from infojax.errors import UserError
 from infojax.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
 from infojax.progress import Progress
 from infojax.recorder import append_line, read_lines, read_records
-from launch import path_summary, seeds, supervised
+from launch import classifier, path_summary, seeds, supervised
 from launch import workdir as workdirs
 
 POINTS = "points.jsonl"
@@ -194,7 +194,7 @@ def make_recompute(
     def of_batch(params, batch_stats, batch):
         def apply(params, batch_stats, batch):
             variables = {"params": params, "batch_stats": batch_stats}
-            images = supervised.standardise(program.data, batch)
+            images = classifier.standardise(program.data, batch)
             updated = program.model.apply(variables, images, train=True, mutable=["batch_stats"])
             return updated[1]["batch_stats"]
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from infojax import alignment, losses, plots, processes, train
+from infojax import alignment, loop, losses, plots, processes, train
 from infojax.data import few_shot, image_text
 from infojax.data.few_shot import Features, Shots
 from infojax.errors import UserError
@@ -150,7 +150,7 @@ def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -
         train.init_state(update, contexts),
         lambda state, count: advance(state, data, count),
         evaluate,
-        train.evaluation_steps(config.num_steps, config.eval_every),
+        loop.evaluation_steps(config.num_steps, config.eval_every),
         ("train/loss", f"test/accuracy_{_names(problem)[0]}"),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import train
+from infojax import loop, train
 from infojax.checkpoint import Checkpoints
 from infojax.errors import UserError
 from infojax.recorder import Recorder, read_records
@@ -32,11 +32,11 @@ def fit(
     eval_steps: Iterable[int],
     shown: Sequence[str],
 ) -> train.TrainState:
-    """`train.fit` with checkpoints and records in a directory, as a config says."""
+    """`loop.fit` with checkpoints and records in a directory, as a config says."""
     directory.mkdir(parents=True, exist_ok=True)
     checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)
     try:
-        return train.fit(
+        return loop.fit(
             state,
             advance,
             evaluate,

@@ -19,7 +19,7 @@ from infojax.data import images, labelled
 from infojax.errors import UserError
 from infojax.models.wide_resnet import WideResNet, head_of
 from infojax.recorder import read_records
-from launch import observations, seeds, supervised
+from launch import classifier, observations, seeds, supervised
 from launch import semisupervised_loss as loss
 from launch.workdir import write_json
 
@@ -99,7 +99,7 @@ def build(config: ConfigDict) -> Program:
         unlabelled = images.load_unlabelled(config.dataset, config.data_dir)
     if config.dataset == "stl10" and processes.first():
         print(f"warning: {_STL_WARNING}", flush=True)
-    model = supervised.make_model(config, data.num_classes)
+    model = classifier.make_model(config, data.num_classes)
     network = supervised.Program(
         data,
         supervised.split_of(config),
@@ -113,7 +113,7 @@ def build(config: ConfigDict) -> Program:
 
 
 def _make_forward(model: WideResNet, data: images.ImageData) -> evaluation.Forward:
-    forward = supervised.make_forward(model, data)
+    forward = classifier.make_forward(model, data)
     return lambda params, model_state, batch: forward(
         params, loss.statistics_of(model_state), batch
     )
@@ -124,7 +124,7 @@ def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -
     terms = loss.LABELLED_TERMS + loss.UNLABELLED_TERMS * (config.method != "supervised")
     return train.Update(
         loss.make_loss(config, model, data),
-        supervised.make_optimizer(config),
+        classifier.make_optimizer(config),
         config.ema_decay or None,
         terms=terms,
     )

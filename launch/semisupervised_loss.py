@@ -11,7 +11,7 @@ from infojax.data import images, randaugment
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.models.wide_resnet import WideResNet, head_of
-from launch import supervised
+from launch import classifier
 
 LABELLED_TERMS = (
     "cross_entropy",
@@ -89,7 +89,7 @@ def make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> 
         batch = _drawn(config, held, index)
         (features, logits), statistics = model.apply(
             {"params": params, **statistics_of(model_state)},
-            supervised.standardise(data, batch.images),
+            classifier.standardise(data, batch.images),
             train=True,
             mutable=["batch_stats"],
         )

@@ -1,6 +1,6 @@
 """Image classification with MIR and HDR along the way (Figures 1 and 2, Table 2).
 
-From data to metric: `_make_loss` draws a batch and computes the loss, `train.train_step` updates,
+From data to metric: the loss in `classifier` draws a batch, `train.train_step` updates,
 `evaluation.make_measure` measures.
 """
 
@@ -12,48 +12,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
-from infojax import evaluation, losses, plots, processes, train
+from infojax import evaluation, plots, processes, train
 from infojax.data import images
-from infojax.data.augment import flip_and_crop
-from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.models.wide_resnet import WideResNet, head_of
-from launch import observations, seeds
+from launch import classifier, observations, seeds
 from launch.workdir import write_json
 
 # Fields that one compiled program serves in every value: they are arguments of its step.
 TRACED = frozenset(
     {"seed", "label_smoothing", "mi_weight", "id_weight", "learning_rate", "weight_decay"}
 )
-_TERMS = ("cross_entropy", "mutual_information", "entropy_difference", "mir", "hdr", "accuracy")
-_SAMPLING, _AUGMENTATION = 0, 1  # streams of random numbers of a key of data
-
-
-class Weights(NamedTuple):
-    """Weights in the loss, float32 []."""
-
-    smoothing: jax.Array
-    mi: jax.Array
-    id: jax.Array
-
-
-class Data(NamedTuple):
-    """What every replica holds during training.
-
-    Attributes:
-      images: uint8 [n, h, w, channels].
-      labels: int32 [n].
-      key: JAX random key of sampling and augmentation.
-      weights: of the loss.
-    """
-
-    images: jax.Array
-    labels: jax.Array
-    key: jax.Array
-    weights: Weights
 
 
 class Program(NamedTuple):
@@ -88,10 +59,10 @@ def build(config: ConfigDict) -> Program:
     """Returns the data and the functions that train and measure on them."""
     check(config)
     data = load_data(config)
-    model = make_model(config, data.num_classes)
+    model = classifier.make_model(config, data.num_classes)
     loop_on_device = jax.default_backend() != "cpu"
-    advance = train.make_train_step(make_update(config, model, data), loop_on_device)
-    measures = make_measures(config, make_forward(model, data))
+    advance = train.make_train_step(classifier.make_update(config, model, data), loop_on_device)
+    measures = make_measures(config, classifier.make_forward(model, data))
     return Program(data, split_of(config), model, advance, *measures)
 
 
@@ -122,104 +93,12 @@ def make_measures(config: ConfigDict, forward: evaluation.Forward) -> tuple[Any,
     return by_batch, whole
 
 
-def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
-    """Returns the network of a config."""
-    return WideResNet(
-        num_classes,
-        config.depth,
-        config.width,
-        config.num_groups,
-        config.first_stride,
-        config.batchnorm_decay,
-        train.AXIS if config.batchnorm_sync else None,
-        jnp.dtype(config.compute_dtype),
-    )
-
-
-def make_forward(model: WideResNet, data: images.ImageData) -> evaluation.Forward:
-    """Returns the network in evaluation: uint8 images to features and logits."""
-
-    def forward(params, model_state, batch):
-        return model.apply({"params": params, **model_state}, standardise(data, batch), train=False)
-
-    return forward
-
-
-def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
-    """Images of uint8 to float32 of mean 0 and variance 1 in each channel."""
-    scale, shift = 1 / (255 * data.std), data.mean / data.std
-    return batch.astype(jnp.float32) * scale[None, None, None] - shift[None, None, None]
-
-
-def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.Update:
-    """Returns loss, optimiser and what else makes an update."""
-    return train.Update(
-        _make_loss(config, model, data),
-        make_optimizer(config),
-        config.ema_decay or None,
-        config.accumulate_steps,
-        _TERMS,
-    )
-
-
-def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum, coupled weight decay of kernels, and 7/16 of a cosine.
-
-    Learning rate and weight decay are part of its state, so that one compiled step serves all.
-    """
-
-    def sgd(learning_rate, weight_decay):
-        def schedule(count):
-            share = count.astype(jnp.float32) / config.num_steps
-            return learning_rate * jnp.cos(7 * jnp.pi / 16 * share)
-
-        kernels = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
-        return optax.chain(
-            optax.add_decayed_weights(weight_decay, mask=kernels),
-            optax.sgd(schedule, config.momentum, nesterov=True),
-        )
-
-    return optax.inject_hyperparams(sgd)(
-        learning_rate=config.learning_rate, weight_decay=config.weight_decay
-    )
-
-
-def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.LossFn:
-    """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
-    size = config.batch_size // (config.accumulate_steps * jax.device_count())
-    n, ratios = len(data.train.labels), config.information_terms == "ratios"
-
-    def loss_fn(params, model_state, held: Data, index):
-        replica = index * jax.device_count() + jax.lax.axis_index(train.AXIS)
-        positions = replica * size + jnp.arange(size, dtype=jnp.int32)
-        rows = shuffled_epochs(jax.random.fold_in(held.key, _SAMPLING), positions, n)
-        augmentation = jax.random.fold_in(held.key, _AUGMENTATION)
-        batch = flip_and_crop(
-            augmentation, held.images, rows, positions, config.crop_padding, config.flip
-        )
-        y = held.labels[rows]
-        (z, logits), model_state = model.apply(
-            {"params": params, **model_state},
-            standardise(data, batch),
-            train=True,
-            mutable=["batch_stats"],
-        )
-        ce = jnp.mean(losses.cross_entropy(logits, y, held.weights.smoothing))
-        shared = losses.global_interplay(z, head_of(params)[0][y], train.AXIS)
-        difference = jnp.abs(shared.entropy_z - shared.entropy_v)
-        gain, cost = (shared.mir, shared.hdr) if ratios else (shared.mutual_information, difference)
-        loss = ce - held.weights.mi * gain + held.weights.id * cost
-        accuracy = jnp.mean((jnp.argmax(logits, -1) == y).astype(jnp.float32))
-        values = (ce, shared.mutual_information, difference, shared.mir, shared.hdr, accuracy)
-        return loss, (model_state, dict(zip(_TERMS, values, strict=True)))
-
-    return loss_fn
-
-
 def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainState:
     """Returns a seed's state before training."""
     params, model_state = init_variables(program, seed)
-    return train.init_state(make_update(config, program.model, program.data), params, model_state)
+    return train.init_state(
+        classifier.make_update(config, program.model, program.data), params, model_state
+    )
 
 
 def init_variables(program: Program, seed: int) -> tuple[train.Params, dict[str, Any]]:
@@ -230,16 +109,16 @@ def init_variables(program: Program, seed: int) -> tuple[train.Params, dict[str,
     return variables.pop("params"), variables
 
 
-def held_data(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> Data:
+def held_data(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> classifier.Data:
     """Puts the training images on every device of this process, with a key of a seed.
 
     Another stream gives another order and augmentation; parameters are drawn with none of them.
     """
     names = ("label_smoothing", "mi_weight", "id_weight")
-    weights = Weights(*(jnp.float32(config[name]) for name in names))
+    weights = classifier.Weights(*(jnp.float32(config[name]) for name in names))
     key = jax.random.fold_in(jax.random.key(seed), stream)
     x, y = program.data.train
-    return train.replicate(Data(jnp.asarray(x), jnp.asarray(y), key, weights))
+    return train.replicate(classifier.Data(jnp.asarray(x), jnp.asarray(y), key, weights))
 
 
 def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> train.TrainState:
@@ -249,7 +128,11 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
 
 
 def fit(
-    program: Program, config: ConfigDict, state: train.TrainState, held: Data, directory: Path
+    program: Program,
+    config: ConfigDict,
+    state: train.TrainState,
+    held: classifier.Data,
+    directory: Path,
 ) -> train.TrainState:
     """Trains a state, which need not be of step 0, to the end, or goes on with it."""
     return seeds.fit(

@@ -12,7 +12,7 @@ from supervised_problem import config
 
 import infojax
 from infojax import collapse, population, train
-from launch import supervised
+from launch import classifier, supervised
 
 PLATFORMS = ["cuda", "tpu"]
 
@@ -22,7 +22,7 @@ def step():
     """The update of one replica of two, as it is traced on this machine, and its arguments."""
     settings = config()
     program = supervised.build(settings)
-    update = supervised.make_update(settings, program.model, program.data)
+    update = classifier.make_update(settings, program.model, program.data)
     state = jax.eval_shape(lambda: supervised.init_state(program, settings, 0))
     held = supervised.held_data(program, settings, 0)
     held = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], held))

@@ -10,14 +10,14 @@ import optax
 import problems
 import pytest
 
-from infojax import train
+from infojax import loop, train
 from infojax.checkpoint import Checkpoints
 from infojax.interrupts import Interrupted
 from infojax.progress import Progress
 from infojax.recorder import Recorder, read_records
 
 LAST = 20
-EVAL_STEPS = train.evaluation_steps(LAST, 3)
+EVAL_STEPS = loop.evaluation_steps(LAST, 3)
 OPTIMIZER = optax.chain(optax.trace(0.9), optax.scale(-0.05))
 UPDATE = train.Update(train.stateless(problems.cross_entropy), OPTIMIZER)
 BATCH = train.shard_padded(problems.examples(7), 2)
@@ -40,7 +40,7 @@ def _fit(workdir, advance, evaluate=_measure, state=None, batch=BATCH, **setting
     checkpoints, recorder = Checkpoints(workdir / "checkpoints"), Recorder(workdir)
     try:
         return jax.device_get(
-            train.fit(
+            loop.fit(
                 state,
                 lambda state, count: advance(state, batch, count),
                 lambda replicated: evaluate(train.single(replicated)),

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from infojax.train import evaluation_steps
+from infojax.loop import evaluation_steps
 from launch import observations
 
 STEPS = np.array(evaluation_steps(14_000, 100))

@@ -20,7 +20,7 @@ from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.models.wide_resnet import WideResNet
 from infojax.recorder import read_records
-from launch import semisupervised, semisupervised_loss, supervised, sweep
+from launch import classifier, semisupervised, semisupervised_loss, supervised, sweep
 from launch.workdir import write_json
 
 B, M = 16, 32
@@ -330,7 +330,7 @@ def test_stl10s_network_and_warning(program, monkeypatch, capsys):
     assert "7,500 of its 100,000 unlabelled images are copies" in capsys.readouterr().out
     np.testing.assert_array_equal(found.pool[0][-50:], more)
     np.testing.assert_array_equal(found.pool[1][-50:], -1)
-    model = supervised.make_model(get_config("paper-stl10"), 10)
+    model = classifier.make_model(get_config("paper-stl10"), 10)
     init = functools.partial(model.init, train=False)
     head = jax.eval_shape(init, jax.random.key(0), jnp.zeros((2, 96, 96, 3)))["params"]["head"]
     assert head["kernel"].shape == (256, 10)

@@ -22,7 +22,7 @@ from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.models.wide_resnet import WideResNet
-from launch import observations, supervised
+from launch import classifier, observations, supervised
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_eight_devices_equal_one():
 def test_optimizer_under_strict_settings(program):
     """Weight decay touches kernels only; the rate ends at cos(7π/16) of its start."""
     settings = problem.config(weight_decay=0.1, learning_rate=1.0)
-    optimizer = supervised.make_optimizer(settings)
+    optimizer = classifier.make_optimizer(settings)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     state = optimizer.init(params)
     zeros = jax.tree.map(jnp.zeros_like, params)
@@ -205,7 +205,7 @@ def test_paper_variants_are_the_papers_settings(module, width, d):
     }  # fmt: skip
     assert {name: config[name] for name in expected} == expected
     supervised.check(config)
-    model = supervised.make_model(config, d)
+    model = classifier.make_model(config, d)
     x = jnp.zeros((2, 32, 32, 3))
     init = functools.partial(model.init, train=False)
     head = jax.eval_shape(init, jax.random.key(0), x)["params"]["head"]["kernel"]
@@ -214,7 +214,7 @@ def test_paper_variants_are_the_papers_settings(module, width, d):
 
 def test_standardise():
     data = images.load("digits")
-    x = supervised.standardise(data, jnp.asarray(data.train.images))
+    x = classifier.standardise(data, jnp.asarray(data.train.images))
     np.testing.assert_allclose([jnp.mean(x), jnp.std(x)], [0, 1], atol=1e-4)
 
 

@@ -12,7 +12,7 @@ import problems
 import pytest
 from jax.sharding import PartitionSpec
 
-from infojax import losses, train
+from infojax import loop, losses, train
 
 
 @pytest.mark.parametrize("n", [1, 7, 8])
@@ -129,13 +129,13 @@ def test_shard_padded(n, k):
 
 
 def test_evaluation_steps():
-    assert train.evaluation_steps(25, 100) == [*range(21), 22, 24, 25]
-    assert train.evaluation_steps(25, 1) == list(range(26))
-    assert train.evaluation_steps(1, 100) == [0, 1]
+    assert loop.evaluation_steps(25, 100) == [*range(21), 22, 24, 25]
+    assert loop.evaluation_steps(25, 1) == list(range(26))
+    assert loop.evaluation_steps(1, 100) == [0, 1]
 
 
 def test_evaluation_steps_are_dense_early_and_a_few_hundred_in_all():
-    steps = np.array(train.evaluation_steps(14_000, 100))
+    steps = np.array(loop.evaluation_steps(14_000, 100))
     gaps = np.diff(steps)
     assert steps[0] == 0
     assert steps[-1] == 14_000
