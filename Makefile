@@ -17,8 +17,9 @@ env: .venv/.made
 demo: env
 	$(BIN)/python -m launch
 
+# Whole files on each process: what a file compiles serves its tests.
 test: env
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 check: lint types test wheel
 

@@ -1,7 +1,14 @@
 """Test settings: two CPU devices, one BLAS thread, strict dtypes and ranks."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what tests launch finds its own there
+    _cache = tempfile.mkdtemp(prefix="infojax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # OpenBLAS threads of several devices starve each other
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (

@@ -17,7 +17,7 @@ from infojax.errors import UserError
 from infojax.interpolation import barrier
 from infojax.recorder import read_lines, read_records
 from launch import __main__ as launch
-from launch import mode_connectivity, path_summary, supervised
+from launch import mode_connectivity, supervised
 from launch import workdir as workdirs
 from launch.mode_connectivity import Network
 
@@ -314,83 +314,6 @@ def test_recomputed_statistics_are_those_of_the_batches(program, pair):
 
 
 # The summary
-
-
-def test_hump_and_dips_of_known_curves():
-    omega = np.round(np.linspace(0, 1, 11), 9)
-    mir = np.array([0.5 + 0.3 * (omega == 0.6), 0.4 + 0.2 * omega + 0.5 * (omega == 0.1)])
-    found = path_summary.hump(omega, mir)
-    np.testing.assert_allclose(found["mir_hump"], [0.3, 0.54 - 0.5])
-    np.testing.assert_allclose(found["mir_hump_omega"], [0.6, 0.7])
-    hdr = np.array([0.3 - 0.2 * (omega == 0.1), 0.3 + omega - 0.9 * (omega == 0.9)])
-    hdr[1, 5] = 0  # in the middle, where no dip is looked for
-    found = path_summary.dips(omega, hdr)
-    np.testing.assert_allclose(found["hdr_dip_first"], [0.2, 0], atol=1e-12)
-    np.testing.assert_allclose(found["hdr_dip_first_omega"], [0.1, 0])
-    np.testing.assert_allclose(found["hdr_dip_second"], [0, 1.0], atol=1e-12)
-    np.testing.assert_allclose(found["hdr_dip_second_omega"][1], 0.9)
-
-
-def made_up(curves, rate=RATE):
-    """Points of two pairs, of which MIR differs by 0.01, with curves by treatment."""
-    omega = np.linspace(0, 1, 5)
-    names = ["accuracy", "loss", "mir_32", "hdr_32", "population_mir", "population_hdr"]
-    names += [f"entropy_{x}{n}" for x in ("features", "head") for n in ("", "_32")]
-    for seed in (0, 1):
-        for i, w in enumerate(omega):
-            metrics = {
-                treatment: {
-                    f"test/{name}": curve.get(name, np.full(5, 0.5))[i]
-                    + seed * 0.01 * (name == "mir_32") * (i == 2)
-                    for name in names
-                }
-                for treatment, curve in curves.items()
-            }
-            yield {"seed": seed, "learning_rate": rate, "omega": float(w)} | metrics
-
-
-def test_summary_answers_from_the_numbers():
-    hump, flat = np.array([0.5, 0.5, 0.9, 0.5, 0.5]), np.full(5, 0.5)
-    broken = {"accuracy": np.array([0.9, 0.5, 0.1, 0.5, 0.7]), "mir_32": hump}
-    broken["population_mir"] = broken["hdr_32"] = 1 - hump
-    mended = {"mir_32": flat, "accuracy": np.full(5, 0.8)}
-    points = list(made_up({"interpolated": broken, "recomputed": mended, "first": broken}))
-    summary = path_summary.summarize(points, smoke())
-    results = summary["results"][str(RATE)]
-    assert results["interpolated"]["error_barrier"]["by_pair"] == pytest.approx([0.7, 0.7])
-    assert results["recomputed"]["error_barrier"]["mean"] == pytest.approx(0, abs=1e-7)
-    assert results["interpolated"]["mir_hump, n = 32"]["by_pair"] == pytest.approx([0.4, 0.41])
-    artefact = summary["observations"]["artefact"]
-    assert artefact["answer"] == "yes: all are gone with recomputed statistics"
-    compared = artefact["compared"][str(RATE)]["mir_hump, n = 32"]
-    assert compared["verdict"] == "gone"
-    assert compared["recomputed - interpolated"]["mean"] == pytest.approx(-0.4)
-    for other, answer in (
-        ({"interpolated": broken, "recomputed": broken}, "no: all remain with recomputed"),
-        ({"interpolated": mended, "recomputed": mended}, "there is no anomaly to explain"),
-    ):
-        found = path_summary.summarize(list(made_up(other)), smoke(treatments=tuple(other)))
-        assert found["observations"]["artefact"]["answer"].startswith(answer)
-
-
-def test_dips_where_entropies_cross():
-    """Between 0 and a quarter H(features) falls below H(head); the other dip is elsewhere."""
-    omega = np.array([0, 0.5, 1.0])
-    assert path_summary.crossings(omega, np.array([1, -3.0, -1])) == pytest.approx([0.125])
-    assert path_summary.crossings(omega, np.array([0, 1.0, 2])) == []
-    curve = {"hdr_32": np.array([0.5, 0.2, 0.5, 0.3, 0.5])}
-    curve["entropy_features_32"] = np.array([0.6, 0.4, 0.4, 0.4, 0.4])
-    points = made_up({"interpolated": curve, "recomputed": {}})
-    config = smoke(treatments=("interpolated", "recomputed"))
-    observed = path_summary.summarize(list(points), config)["observations"]
-    assert observed["crossings"]["measured"] == {"interpolated": "2 of 4", "recomputed": "0 of 0"}
-
-
-def test_pairs_that_lack_points_are_left_out():
-    points = list(made_up({t: {} for t in mode_connectivity.TREATMENTS}))
-    assert path_summary.summarize(points, smoke())["pairs"] == {str(RATE): 2}
-    assert path_summary.summarize(points[:-1], smoke())["pairs"] == {str(RATE): 1}
-    assert path_summary.summarize(points[:3], smoke())["results"] == {}
 
 
 def test_summary_of_the_run(finished):

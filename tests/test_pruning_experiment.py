@@ -21,7 +21,7 @@ from infojax import plots, train
 from infojax.errors import UserError
 from infojax.recorder import read_lines, read_records
 from launch import __main__ as launch
-from launch import fine_tuning, pruning, pruning_summary
+from launch import fine_tuning, pruning
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {"num_seeds": 1, "num_steps": 40, "eval_every": 40, "checkpoint_every": 40}
@@ -315,43 +315,6 @@ def test_run_that_is_not_trained_to_its_end(finished, study, tmp_path):
 
 
 # The summary
-
-
-def made_up():
-    """Points of two seeds: accuracy falls by sparsity, more so at random; MIR stays."""
-    for seed in (0, 1):
-        for method, slope in (("one_shot", 0.1), ("random", 0.5)):
-            for sparsity in SPARSITIES:
-                if sparsity == 0 and method != "one_shot":
-                    continue
-                accuracy = 0.9 - slope * sparsity + 0.01 * seed * (method == "random")
-                metrics = {"accuracy": accuracy, "loss": 1.0, "between_population_hdr": 0.1}
-                metrics |= {"population_mir": 0.5, "population_hdr": 0.2}
-                for n in (32, 64):
-                    metrics |= {f"between_mir_{n}": 0.5 - 0.01 * sparsity, f"mir_{n}": 0.6}
-                    metrics |= {f"between_hdr_{n}": 0.0, f"hdr_{n}": 0.3}
-                named = {f"test/{name}": value for name, value in metrics.items()} | {
-                    "seconds": 3.0
-                }
-                stages = {"before": named | {"test/accuracy": 0.9 - sparsity}, "after": named}
-                yield {"seed": seed, "method": method, "sparsity": sparsity, "weights": 9} | stages
-
-
-def test_summary_of_known_points():
-    summary = pruning_summary.summarize(list(made_up()), smoke())
-    assert summary["seconds"] == 30
-    found = summary["results"]["random"]["0.9"]["after"]["test/accuracy"]
-    assert found["mean"] == pytest.approx(0.455)
-    assert found["std"] == pytest.approx(0.01 / 2**0.5)
-    assert summary["results"]["random"]["0.0"] == summary["results"]["one_shot"]["0.0"]
-    difference = summary["differences"]["random - one_shot"]["0.9"]["test/accuracy"]
-    assert difference["mean"] == pytest.approx(-0.36 + 0.005)
-    assert difference["low"] < difference["mean"] < difference["high"]
-    observed = summary["observations"]
-    assert observed["mir_one_shot"]["measured"] == pytest.approx([0.491, 0.5])
-    assert observed["mir_one_shot"]["holds"] is True
-    assert observed["accuracy_one_shot"]["measured"] == 0.0
-    assert observed["self_information"]["measured"] == pytest.approx([0.5, 0])
 
 
 def test_summary_of_the_run(finished, points):
