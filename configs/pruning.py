@@ -6,8 +6,8 @@ A trained network is pruned by global magnitude and fine-tuned with the mask hel
 pruned gradually while it is fine-tuned, and as a control by a random mask of the same sparsity.
 
 Variants:
-  cpu: CIFAR-10, a strided WideResNet-10-1, two seeds. It has not been run to its end yet: neither
-    its minutes nor its result are stated.
+  cpu: CIFAR-10, a strided WideResNet-10-1, two seeds; 32 minutes of one core. Accuracy 0.77 whole,
+    0.74 at 80 % and 0.59 at 90 % sparsity; MIR before and after (n = 64) 0.53 to 0.55 all the way.
   paper: CIFAR-10, WideResNet-28-2, all kernels pruned as in the paper, which does not say how long
     it fine-tunes.
   smoke: digits, seconds.
