@@ -35,15 +35,14 @@ def build(
     return Task(run, lambda result: _report(result, reference_file))
 
 
-def build_reference(gradient: bool, n: int, d: int, classes: int, reference_file: str) -> Task:
+def build_reference(n: int, d: int, classes: int, reference_file: str) -> Task:
     """Sets up the float64 reference, which it saves; the entry point of its process."""
     problem = problems.problem(n, d, classes)
 
     def run() -> bool:
-        found = reference.interplay(problem, gradient)
+        found = reference.interplay(problem, gradient=True)
         if found is not None:
-            fields = {k: v for k, v in found._asdict().items() if v is not None}
-            np.savez(reference_file, **fields)
+            np.savez(reference_file, **found._asdict())
         return found is not None
 
     return Task(run, lambda found: {"found": found})

@@ -15,18 +15,19 @@ _PRODUCT = "one product ZᵀZ"
 _AT_ONCE = "statistics, all at once"
 _BATCHED = f"statistics, batches of {_BATCH:,}"
 _WHOLE = "statistics and interplay"
+_ALL = [_PRODUCT, _AT_ONCE, _BATCHED, _WHOLE]
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
     """Measures all sizes; returns records and tables."""
     sizes = (1_000, 10_000, 50_000) if quick else (1_000, 10_000, 50_000, 100_000, 1_000_000)
-    cases = [(n, 128, 10, False) for n in sizes]
+    cases = [(n, 128, 10, "means", _ALL) for n in sizes]
     if not quick:
-        cases += [(50_000, 512, 100, orthogonal_head) for orthogonal_head in (True, False)]
+        cases.append((50_000, 512, 100, "orthonormal", _ALL))
+        cases += [(50_000, 512, 100, head, [_WHOLE]) for head in ("means", "correlated")]
     records = []
-    for n, d, classes, orthogonal_head in cases:
-        shape = {"n": n, "d": d, "classes": classes, "orthogonal_head": orthogonal_head}
-        names = (_PRODUCT, _AT_ONCE, _BATCHED, _WHOLE)
+    for n, d, classes, head, names in cases:
+        shape = {"n": n, "d": d, "classes": classes, "head": head}
         entrants = {name: {"name": name, **shape} for name in names}
         for name, outcome in race("benchmarks.population:build", entrants, _LIMIT).items():
             seconds = outcome.seconds if outcome.rounds else None
@@ -37,20 +38,16 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
     return records, text
 
 
-def build(name: str, n: int, d: int, classes: int, orthogonal_head: bool) -> Task:
-    """Sets a contender up; the entry point of its process.
-
-    With orthonormal head rows the joint problem splits into one of size d for each class, so
-    that a float64 reference exists at any size.
-    """
+def build(name: str, n: int, d: int, classes: int, head: str) -> Task:
+    """Sets a contender up; the entry point of its process."""
     import jax
 
-    problem = problems.problem(n, d, classes, orthogonal_head)
+    problem = problems.problem(n, d, classes, head)
     arguments = jax.device_put(tuple(problem))
     compiled = jax.jit(_function(name, n, d, classes)).lower(*arguments).compile()
 
     def report(result: Any) -> dict[str, Any]:
-        return _report(result, problem, orthogonal_head) if name == _WHOLE else {}
+        return _report(result, problem, head) if name == _WHOLE else {}
 
     return Task(lambda: jax.block_until_ready(compiled(*arguments)), report)
 
@@ -64,8 +61,7 @@ def render(records: list[dict[str, Any]]) -> str:
     }
     rows = []
     for r in records:
-        head = "orthonormal" if r["orthogonal_head"] else "correlated"
-        size = [f"{r['n']:,}", str(r["d"]), str(r["classes"]), head, r["contender"]]
+        size = [f"{r['n']:,}", str(r["d"]), str(r["classes"]), r["head"], r["contender"]]
         if r["status"] != "ok":
             rows.append([*size, r["status"], "", "", "", "", "", ""])
             continue
@@ -100,9 +96,10 @@ def _function(name: str, n: int, d: int, classes: int) -> Callable:
     }[name]
 
 
-def _report(result: Any, problem: problems.Problem, orthogonal_head: bool) -> dict[str, Any]:
+def _report(result: Any, problem: problems.Problem, head: str) -> dict[str, Any]:
     by_class = reference.interplay_by_class
-    exact = by_class(problem) if orthogonal_head else reference.interplay(problem, gradient=False)
+    split = head == "orthonormal"
+    exact = by_class(problem) if split else reference.interplay(problem, gradient=False)
     mir, hdr = float(result.mir), float(result.hdr)
     report = {
         "mir": mir,
@@ -129,7 +126,7 @@ def _accuracy(record: dict[str, Any]) -> list[str]:
 def _growth(records: list[dict[str, Any]]) -> str:
     """Exponents of time against N, between the smallest and the largest of one shape."""
     lines = []
-    for name in (_PRODUCT, _AT_ONCE, _BATCHED, _WHOLE):
+    for name in _ALL:
         found = [r for r in records if (r["contender"], r["d"], r["status"]) == (name, 128, "ok")]
         found.sort(key=lambda r: r["n"])
         if len(found) > 1:

@@ -13,19 +13,17 @@ class Problem(NamedTuple):
     w: np.ndarray
 
 
-def problem(n: int, d: int, classes: int, orthogonal_head: bool = False, seed: int = 0) -> Problem:
+def problem(n: int, d: int, classes: int, head: str = "means", seed: int = 0) -> Problem:
     """Features as in the middle of training: class means and noise of a power-law spectrum.
 
     Args:
       n: number of samples.
       d: number of features.
       classes: number of classes C; labels are uniform.
-      orthogonal_head: whether the head's rows are orthonormal (C <= d), so that the joint spectrum
-        splits into one problem of size d for each class and is known exactly at any size.
+      head: "means" (rows are the class means plus noise), "orthonormal" (C <= d; the joint
+        spectrum splits into one problem of size d for each class and is known exactly at any
+        size), or "correlated" (rows share a direction, with cosines of 0.8 between them).
       seed: of everything random.
-
-    Returns:
-      A problem whose head rows are the class means plus noise, or orthonormal.
     """
     rng = np.random.default_rng(seed)
     scale = (1.0 + np.arange(d, dtype=np.float32)) ** -0.5
@@ -34,8 +32,10 @@ def problem(n: int, d: int, classes: int, orthogonal_head: bool = False, seed: i
     y = rng.integers(0, classes, n, dtype=np.int32)
     z = rng.standard_normal((n, d), dtype=np.float32) @ mixing
     z += means[y]
-    if orthogonal_head:
-        w = np.linalg.qr(rng.standard_normal((d, classes), dtype=np.float32))[0].T
-    else:
-        w = means + 0.5 * rng.standard_normal((classes, d), dtype=np.float32) @ mixing
+    rows = rng.standard_normal((classes, d), dtype=np.float32)
+    w = {
+        "means": lambda: means + 0.5 * rows @ mixing,
+        "orthonormal": lambda: np.linalg.qr(rows.T)[0].T,
+        "correlated": lambda: rows + 2 * rng.standard_normal((1, d), dtype=np.float32),
+    }[head]()
     return Problem(z, y, np.ascontiguousarray(w, dtype=np.float32))

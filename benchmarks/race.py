@@ -44,16 +44,16 @@ class _Runner:
         self._guard(lambda: setattr(self, "worker", Worker(target, arguments, _SETUP_SECONDS)))
 
     def warm_up(self) -> None:
-        """Runs once, and plans repetitions and rounds; a slow run counts as a round already."""
+        """Runs once, and plans repetitions and rounds; a run over 5 s is the only one."""
         seconds = self._run()
         if seconds is None:
             return
         self.repeats = max(1, math.ceil(_ENOUGH / seconds))
         self.rounds = 7 if seconds < 1 else 3
         if seconds > 5:
+            self.rounds = 1
             self.times.append(seconds)
         if seconds > self.limit:
-            self.rounds = 1
             self.failure = f"too slow: {seconds:.0f} s"
 
     def take_turn(self) -> None:

@@ -263,7 +263,8 @@ def rings():
 def trained():
     """Variables of a network that has learned the rings."""
     x, y = rings()
-    optimizer = optax.sgd(0.2, momentum=0.9, nesterov=True)
+    schedule = lambda count: 0.2 * (1 - count.astype(jnp.float32) / 300)  # noqa: E731
+    optimizer = optax.sgd(schedule, momentum=0.9, nesterov=True)
 
     @jax.jit
     def train(variables):
