@@ -99,15 +99,21 @@ def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
-    """Depth of HDR's lowest point near each end below that end, at least 0, and its ω.
+    """Depth of HDR's lowest point near each end, at least 0, and its ω.
+
+    The depth is that below the end and below the highest point of the middle, whichever is lower,
+    so that a curve that falls all the way has no dip.
 
     Args:
       omega: [k].
       hdr: [pairs, k].
     """
     found = {}
+    middle = (omega >= MIDDLE[0]) & (omega <= MIDDLE[1])
+    inside = np.max(hdr[:, middle], 1)
     for name, near, end in (("first", omega < MIDDLE[0], 0), ("second", omega > MIDDLE[1], -1)):
-        found[f"hdr_dip_{name}"] = hdr[:, end] - np.min(hdr[:, near], 1)
+        depth = np.minimum(hdr[:, end], inside) - np.min(hdr[:, near], 1)
+        found[f"hdr_dip_{name}"] = np.maximum(depth, 0)
         found[f"hdr_dip_{name}_omega"] = omega[near][np.argmin(hdr[:, near], 1)]
     return found
 

@@ -26,8 +26,10 @@ def test_hump_and_dips_of_known_curves():
     found = path_summary.dips(omega, hdr)
     np.testing.assert_allclose(found["hdr_dip_first"], [0.2, 0], atol=1e-12)
     np.testing.assert_allclose(found["hdr_dip_first_omega"], [0.1, 0])
-    np.testing.assert_allclose(found["hdr_dip_second"], [0, 1.0], atol=1e-12)
+    np.testing.assert_allclose(found["hdr_dip_second"], [0, 0.7], atol=1e-12)  # below ω = 0.7
     np.testing.assert_allclose(found["hdr_dip_second_omega"][1], 0.9)
+    falling = path_summary.dips(omega, (1 - omega)[None])
+    assert falling["hdr_dip_first"] == falling["hdr_dip_second"] == 0
 
 
 def made_up(curves, rate=RATE):
