@@ -5,9 +5,10 @@ import os
 import shutil
 import tempfile
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what tests launch finds its own there
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # all processes of the tests share one
     _cache = tempfile.mkdtemp(prefix="infojax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # OpenBLAS threads of several devices starve each other
 os.environ["JAX_PLATFORMS"] = "cpu"
