@@ -1,8 +1,8 @@
 """`python -m benchmarks [--only SECTION] [--quick] [--out DIR]`.
 
 Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR; with `--only`, the
-other sections found there are kept. Run it on an idle machine: everything takes a quarter of an
-hour on two cores, `--quick` two minutes.
+other sections found there are kept. Run it on an idle machine: everything takes ten minutes on
+two cores, `--quick` two.
 """
 
 import argparse
@@ -34,9 +34,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     if options.only and file.exists():
         found = json.loads(file.read_text())
+    described = machine.describe()
+    print(machine.headline(described) + "\n", flush=True)
     for name in [options.only] if options.only else _SECTIONS:
-        described = machine.describe()
-        print(machine.headline(described) + "\n", flush=True)
         records, tables = _SECTIONS[name].run(options.quick)
         found[name] = {
             "machine": described,
