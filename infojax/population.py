@@ -95,7 +95,7 @@ def interplay(
         eigenvalues for zero that are below a millionth of the largest (in float32).
       rtol: relative standard error that is enough, a Python number >= 0.
       key: JAX random key of the estimate; `jax.random.key(0)` if None.
-      max_probes: the most probes, rounded up to a multiple of 32.
+      max_probes: the most probes, rounded up to a multiple of 64.
 
     Returns:
       A `PopulationInterplay`. Every number is NaN if a sample or w held NaN or inf, if a label

@@ -11,10 +11,10 @@ orders of magnitude of work at equal error:
   so each sample's own values of them, which Lanczos yields for free, serve as control variates;
   and so do those of the part of the matrix where its diagonal is small, for one more product;
 - each sample's quadrature is bracketed by the Gauss rule and the Gauss-Radau rule with a node at
-  zero (Golub & Meurant 1994), so the number of Lanczos steps follows from the tolerance. The basis
-  is not kept and not reorthogonalised: on the complement there are no separated eigenvalues that
-  would make plain Lanczos lag, and the bracket sees what lag remains. Memory does not grow with
-  the steps.
+  zero (Golub & Meurant 1994), so the number of Lanczos steps follows from the tolerance and from
+  the spread of the samples, whose error the bracket must not add to. The basis is not kept and
+  not reorthogonalised: on the complement there are no separated eigenvalues that would make plain
+  Lanczos lag, and the bracket sees what lag remains. Memory does not grow with the steps.
 
 The reported error joins the standard error of the sampled part, with a factor for the few samples
 it rests on, and the brackets of the computed parts. matfree's quadrature has neither brackets nor
@@ -95,17 +95,19 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
       An `Estimate`; NaN if products with K are.
     """
     key_leading, key_probes = jax.random.split(key)
-    apply, size, dtype, _, part = operator
-    leading = krylov.converged(krylov.leading(apply, size, dtype, key_leading))
+    _, size, dtype, *_ = operator
+    leading = krylov.converged(krylov.leading(operator.apply, size, dtype, key_leading))
     share = jnp.sum(function(leading.values))
     coupling = 16 * jnp.sum(krylov.spread(function, leading))
     known = _known(operator, leading)
     eps = jnp.finfo(dtype).eps
-
-    def project(v):
-        return v - product(product(v, leading.vectors.T), leading.vectors)
-
     length = -(-max_probes // _BATCH) * _BATCH
+
+    def bracketed(batch):  # finely enough for the tolerance, and for what the probes leave open
+        rest, error = _controlled_mean(batch, jnp.ones(_BATCH, bool), known)
+        value = share + rest
+        goal = jnp.minimum(0.3 * tolerance(value), 0.5 * error)
+        return jnp.mean(batch[1]) <= jnp.maximum(goal, 8 * eps * value)
 
     def unfinished(state):
         _, _, result = state
@@ -116,31 +118,14 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
     def add_batch(state):
         key, samples, result = state
         key, subkey = jax.random.split(key)
-        signs = jax.random.rademacher(subkey, (_BATCH, size), dtype)
-        start = project(project(signs))
-        squares = jnp.sum(start * start, 1)
-        start = start / jnp.sqrt(squares)[:, None]
-        rest = known[0].value
-        middle, half, first, second = lanczos.rules(
-            function,
-            lambda v: project(apply(v)),
-            start,
-            lambda mean: 0.3 * tolerance(share + rest * mean) / rest,
-        )
-        batch = [middle * squares, half * squares, squares, first * squares]
-        if operator.square is not None:
-            batch.append(second * squares)
-        if part is not None:
-            inside = signs * part.rows[None]
-            product_inside = apply(inside)
-            batch += [jnp.sum(inside * product_inside, 1), jnp.sum(product_inside**2, 1)]
-        samples = jax.lax.dynamic_update_slice_in_dim(samples, jnp.stack(batch), result.probes, 1)
+        batch = _draw(function, operator, leading, subkey, bracketed)
+        samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
         count = result.probes + _BATCH
         used = jnp.arange(length, dtype=count.dtype) < count
-        value, error = _controlled_mean(samples[0], samples[2:], used, known)
-        value = share + value
-        half = jnp.sum(samples[1]) / count.astype(dtype)  # zero where not used
-        error = jnp.sqrt(error**2 + (coupling + half) ** 2 + (8 * eps * value) ** 2)
+        rest, error = _controlled_mean(samples, used, known)
+        value = share + rest
+        bound = jnp.sum(samples[1]) / count.astype(dtype)  # zero where not used
+        error = jnp.sqrt(error**2 + (coupling + bound) ** 2 + (8 * eps * value) ** 2)
         return key, samples, Estimate(value, error, count)
 
     zero = jnp.zeros((), dtype)
@@ -180,13 +165,42 @@ def _known(operator: Operator, leading: krylov.Leading) -> list[_Known]:
     return known
 
 
-def _controlled_mean(y, controls, used, known: list[_Known]) -> tuple[jax.Array, jax.Array]:
-    """Mean of the used samples y at the known values of their controls, and its standard error.
+def _draw(function, operator: Operator, leading: krylov.Leading, key, enough) -> jax.Array:
+    """Draws a batch of samples: values, bounds of their errors and controls [2 + known, batch]."""
+    apply, size, dtype, square, part = operator
+
+    def project(v):
+        return v - product(product(v, leading.vectors.T), leading.vectors)
+
+    signs = jax.random.rademacher(key, (_BATCH, size), dtype)
+    start = project(project(signs))
+    squares = jnp.sum(start * start, 1)
+    start = start / jnp.sqrt(squares)[:, None]
+    of_part = []
+    if part is not None:
+        inside = signs * part.rows[None]
+        product_inside = apply(inside)
+        of_part = [jnp.sum(inside * product_inside, 1), jnp.sum(product_inside**2, 1)]
+
+    def samples(found):
+        value, bound, first, second = found * squares[None]
+        of_square = [] if square is None else [second]
+        return jnp.stack([value, bound, squares, first, *of_square, *of_part])
+
+    found = lanczos.rules(
+        function, lambda v: project(apply(v)), start, lambda found: enough(samples(found))
+    )
+    return samples(found)
+
+
+def _controlled_mean(samples, used, known: list[_Known]) -> tuple[jax.Array, jax.Array]:
+    """Mean of the used samples at the known values of their controls, and its standard error.
 
     Least squares on the controls one after the other, since they are often nearly proportional. A
     ridge keeps a coefficient from amplifying the rounding of a known value, where the samples' own
     values differ hardly more than that (as at collapse).
     """
+    y, controls = samples[0], samples[2:]
     p = jnp.sum(used).astype(y.dtype)
     eps = jnp.finfo(y.dtype).eps
 
