@@ -5,6 +5,7 @@ import numbers
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 
@@ -35,12 +36,14 @@ def labels(name: str, y: ArrayLike, *shape: int) -> jax.Array:
 
     Widened to 32 bits: the number of classes itself must fit, which 256 does not in uint8.
     """
-    y = jnp.asarray(y)
+    given, y = y, jnp.asarray(y)
     if y.shape != shape or not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(
             f"{name} must be integer class labels of shape {shape}, one for each sample, "
             f"got {y.dtype} of shape {y.shape}"
         )
+    if isinstance(given, np.ndarray) and np.any(given != given.astype(y.dtype)):
+        raise ValueError(f"{name} holds labels that do not fit {y.dtype}, up to {given.max()}")
     return y.astype(jnp.int32) if jnp.iinfo(y.dtype).bits < 32 else y
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments
-from infojax.statistics import Statistics
+from infojax.statistics import Statistics, is_usable, nan_unless
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -138,7 +138,7 @@ def neural_collapse(
     present = statistics.counts > 0
     number = jnp.maximum(jnp.sum(present), 1).astype(w.dtype)
     total = jnp.maximum(jnp.sum(statistics.counts), 1).astype(w.dtype)
-    means = _centred_means(statistics)
+    means = statistics.centred_means
     head = jnp.where(present[:, None], w, 0)
     within = statistics.scatter / total
     result = NeuralCollapse(
@@ -170,7 +170,8 @@ def nearest_class_mean_agreement(
       b: biases of the head, floating [C], or None.
 
     Returns:
-      Share [] in [0, 1]. Classes without samples are nobody's nearest.
+      Share [] in [0, 1]. Classes without samples are nobody's nearest. NaN if z, w, b or a sample
+      of the statistics held NaN or inf, or if these are of no samples.
 
     Raises:
       ValueError: the shapes or dtypes do not fit.
@@ -195,7 +196,7 @@ def nearest_class_mean_agreement(
     distances = jnp.where((statistics.counts > 0)[None], distances, jnp.inf)
     agree = jnp.argmax(logits, 1) == jnp.argmin(distances, 1)
     share = jnp.mean(agree.astype(z.dtype))
-    return jnp.where(jnp.all(jnp.isfinite(logits)), share, jnp.nan)
+    return nan_unless(is_usable(statistics, logits), share)
 
 
 def _head(statistics: Statistics, w: ArrayLike) -> jax.Array:
@@ -235,13 +236,6 @@ def _variability(within: jax.Array, means: jax.Array, number: jax.Array) -> jax.
     along = jnp.sum(jnp.matmul(v, within, precision=_HIGHEST) * v, 1)
     value = jnp.sum(jnp.where(kept, along / jnp.where(kept, s**2, 1), 0))
     return jnp.where(s[0] == 0, _quotient(jnp.trace(within), s[0]), value)
-
-
-def _centred_means(statistics: Statistics) -> jax.Array:
-    present = (statistics.counts > 0)[:, None]
-    means = jnp.where(present, statistics.means - statistics.mean[None], 0)
-    rounding = 8 * jnp.finfo(means.dtype).eps * jnp.max(jnp.abs(statistics.means))
-    return jnp.where(jnp.max(jnp.abs(means)) <= rounding, 0, means)
 
 
 def _quotient(numerator: jax.Array, denominator: jax.Array) -> jax.Array:

@@ -155,7 +155,7 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
     >>> round(float(result.mir), 3), round(float(collapse.mir_at_collapse(4)), 3)
     (0.754, 0.754)
     """
-    z_hat, y, w_hat = _sample_arguments(z, y, w)
+    z_hat, y, w_hat = sample_arguments(z, y, w)
     (n, d), (c, _) = z_hat.shape, w_hat.shape
     counts = jnp.bincount(y, length=c).astype(w_hat.dtype)
     head = moments.smaller_product(jnp.sqrt(counts)[:, None] * w_hat)
@@ -202,7 +202,7 @@ def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (0.5, 0.0)
     """
-    _, y, w_hat = _sample_arguments(z, y, w)
+    _, y, w_hat = sample_arguments(z, y, w)
     z, w = _checks.real_array("z", z, ndim=2), _checks.real_array("w", w, ndim=2)
     z = z - jnp.mean(z, 0)[None]  # first, or an offset would take digits from the class means
     counts = jnp.bincount(y, length=w.shape[0]).astype(z.dtype)[:, None]
@@ -245,7 +245,8 @@ def _unit_rows(name: str, x: ArrayLike) -> jax.Array:
     return moments.unit_rows(_checks.real_array(name, x, ndim=2))
 
 
-def _sample_arguments(z, y, w) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sample_arguments(z, y, w) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Checks features, labels and head rows; returns them, rows normalised."""
     z_hat, w_hat = _unit_rows("z", z), _unit_rows("w", w)
     _checks.same_columns("z", z_hat, "w", w_hat)
     _checks.same_dtype("z", z_hat, "w", w_hat)

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from infojax import moments, quadrature
+from infojax import krylov, lanczos, moments, quadrature
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -152,7 +152,8 @@ def estimated_entropy(
     Args:
       operator: K.
       alpha: order, positive; `math.inf` gives the largest eigenvalue's residual as the error.
-      rtol: error that is enough, relative to `entropies - value`, the mutual information.
+      rtol: error that is enough, relative to `entropies - value`, the mutual information; float
+        or float [].
       entropies: sum of the entropies of features and head, float [].
       key: JAX random key.
       max_probes: see `quadrature.trace`.
@@ -160,27 +161,37 @@ def estimated_entropy(
     Returns:
       The entropy in nats, its standard error and the probes it took.
     """
+    key_leading, key = jax.random.split(key)
+    leading = krylov.leading(operator.apply, operator.size, operator.dtype, key_leading)
+    index = jnp.argmax(leading.values)
+    top = jnp.where(leading.values[index] == 0, 1, leading.values[index])  # 0: no joint matrix
     if alpha == math.inf:
-        top, error, probes = quadrature.largest_eigenvalue(operator, key)
-        return quadrature.Estimate(-jnp.log(top), error / top, probes)
-    beta = alpha - 1
-    largest = 1 if operator.square is None else jnp.sqrt(operator.square)
-    null = 8 * jnp.finfo(operator.dtype).eps * largest if alpha < 1 else 0
+        return quadrature.Estimate(
+            -jnp.log(top), jnp.sqrt(leading.residuals[index]) / top, jnp.int32(0)
+        )
+    beta, log_top = alpha - 1, jnp.log(top)
+    near_one = abs(beta) < 0.5
+    null = 8 * jnp.finfo(operator.dtype).eps * top if alpha < 1 else jnp.zeros_like(top)
 
-    def function(x):
+    def power(x):
         log_x = jnp.log(jnp.where(x == 0, 1, jnp.abs(x)))
         if alpha == 1:
             return -x * log_x
-        if abs(beta) < 0.5:  # of Σ x = 1 what Σ x^α lacks, without cancellation
-            value = -x * jnp.expm1(beta * log_x) / beta
-        else:
-            value = jnp.sign(x) * jnp.exp(alpha * log_x)
-        return jnp.where(jnp.abs(x) <= null, 0, value)
+        if near_one:  # of Σ x = 1 what Σ x^α lacks, without cancellation
+            return -x * jnp.expm1(beta * log_x) / beta
+        return jnp.sign(x) * jnp.exp(alpha * (log_x - log_top))  # over the largest: no underflow
+
+    function = lanczos.Function(
+        lambda x: jnp.where(jnp.abs(x) <= null, 0, power(x)),
+        lambda x: jnp.where(jnp.abs(x) <= null, jnp.abs(power(null)), 0),
+    )
 
     def entropy(trace):
         if alpha == 1:
             return trace
-        return -jnp.log1p(-beta * trace) / beta if abs(beta) < 0.5 else -jnp.log(trace) / beta
+        if near_one:
+            return -jnp.log1p(-beta * trace) / beta
+        return -(jnp.log(jnp.where(trace == 0, 1, trace)) + alpha * log_top) / beta
 
     def slope(trace):
         return jnp.abs(jax.grad(entropy)(trace))
@@ -188,5 +199,7 @@ def estimated_entropy(
     def tolerance(trace):
         return rtol * jnp.abs(entropies - entropy(trace)) / slope(trace)
 
-    trace, error, probes = quadrature.trace(function, operator, key, tolerance, max_probes)
-    return quadrature.Estimate(entropy(trace), error * slope(trace), probes)
+    trace, error, probes = quadrature.trace(function, operator, leading, key, tolerance, max_probes)
+    value = entropy(trace)
+    rounding = 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)
+    return quadrature.Estimate(value, jnp.hypot(error * slope(trace), rounding), probes)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,20 @@ _STEPS = (8, 16, 28, 48, 80, 128)  # Lanczos steps at which the bracket is looke
 _FROM_GAUSS = 1 / 6
 
 
-def rules(function: Callable, apply: Callable, start: jax.Array, enough: Callable) -> jax.Array:
+class Function(NamedTuple):
+    """A function on [0, inf) whose arguments carry rounding errors.
+
+    Attributes:
+      value: f, elementwise on float arrays; its even derivatives of high order must have one sign
+        on (0, inf), as those of `x log x` and `x^α` do, and f(0) = 0.
+      slack: elementwise, the most that f may lack where its argument is zero up to rounding.
+    """
+
+    value: Callable[[jax.Array], jax.Array]
+    slack: Callable[[jax.Array], jax.Array]
+
+
+def rules(function: Function, apply: Callable, start: jax.Array, enough: Callable) -> jax.Array:
     """Quadratures of vᵀ f(K) v for unit rows v of start [b, size].
 
     Args:
@@ -23,7 +37,7 @@ def rules(function: Callable, apply: Callable, start: jax.Array, enough: Callabl
       enough: from what is returned to whether its bounds will do, bool [].
 
     Returns:
-      Values, bounds of their errors, vᵀ K v and |K v|² [4, b].
+      Values, bounds of their errors, slacks, vᵀ K v and |K v|² [5, b].
     """
     zeros = jnp.zeros((start.shape[0], _STEPS[-1]), start.dtype)
 
@@ -43,9 +57,9 @@ def rules(function: Callable, apply: Callable, start: jax.Array, enough: Callabl
         lanczos = jax.lax.fori_loop(until[stage], until[stage + 1], step, lanczos)
         _, _, alphas, betas = lanczos
         looks = [functools.partial(_bracket, function, j) for j in _STEPS]
-        value, bound = jax.lax.switch(stage, looks, alphas, betas)
+        quadratures = jax.lax.switch(stage, looks, alphas, betas)
         first, second = alphas[:, 0], alphas[:, 0] ** 2 + betas[:, 0] ** 2
-        return stage + 1, lanczos, jnp.stack([value, bound, first, second])
+        return stage + 1, lanczos, jnp.stack([*quadratures, first, second])
 
     def unfinished(state):
         stage, _, found = state
@@ -53,25 +67,25 @@ def rules(function: Callable, apply: Callable, start: jax.Array, enough: Callabl
         return (stage == 0) | more
 
     lanczos = start, jnp.zeros_like(start), zeros, zeros
-    found = jnp.zeros((4, start.shape[0]), start.dtype)
+    found = jnp.zeros((5, start.shape[0]), start.dtype)
     return jax.lax.while_loop(unfinished, advance, (jnp.int32(0), lanczos, found))[2]
 
 
-def _bracket(function, j: int, alphas, betas) -> tuple[jax.Array, jax.Array]:
-    """Value between the Gauss and the Gauss-Radau rule of j steps, and the way to the far one."""
+def _bracket(function: Function, j: int, alphas, betas) -> list[jax.Array]:
+    """Value between the Gauss and the Gauss-Radau rule of j steps, way to the far one, slack."""
     alphas, betas = alphas[:, :j], betas[:, : j - 1]
-    gauss = _gauss(function, alphas, betas)
+    gauss, slack = _gauss(function, alphas, betas)
     # With the last pivot of the Cholesky factorisation zero, 0 becomes an eigenvalue.
     last = jnp.clip(alphas[:, -1] - _last_pivot(alphas, betas), 0, alphas[:, -1])
-    radau = _gauss(function, alphas.at[:, -1].set(last), betas)
+    radau, _ = _gauss(function, alphas.at[:, -1].set(last), betas)
     width = radau - gauss
-    return gauss + _FROM_GAUSS * width, (1 - _FROM_GAUSS) * jnp.abs(width)
+    return [gauss + _FROM_GAUSS * width, (1 - _FROM_GAUSS) * jnp.abs(width), slack]
 
 
-def _gauss(function, alphas, betas) -> jax.Array:
+def _gauss(function: Function, alphas, betas) -> list[jax.Array]:
     above = jax.vmap(lambda beta: jnp.diag(beta, 1))(betas)
     nodes, vectors = jnp.linalg.eigh(jax.vmap(jnp.diag)(alphas) + above + jnp.swapaxes(above, 1, 2))
-    return jnp.sum(vectors[:, 0] ** 2 * function(nodes), 1)
+    return [jnp.sum(vectors[:, 0] ** 2 * f(nodes), 1) for f in function]
 
 
 def _last_pivot(alphas, betas) -> jax.Array:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from infojax import _checks, information, joint, moments, spectrum
 from infojax.information import Interplay
+from infojax.quadrature import Estimate
 from infojax.similarity import (
     class_mean_entropy,
     effective_rank,
@@ -92,7 +93,8 @@ def interplay(
       statistics: of the data set, float32 or float64.
       w: head, one row a class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`. Below 1, the estimate takes
-        eigenvalues for zero that are below a millionth of the largest (in float32).
+        eigenvalues for zero that are below a millionth of the largest (in float32), and the most
+        that they can be worth is part of its standard error.
       rtol: relative standard error that is enough, a Python number >= 0.
       key: JAX random key of the estimate; `jax.random.key(0)` if None.
       max_probes: the most probes, rounded up to a multiple of 64.
@@ -101,10 +103,11 @@ def interplay(
       A `PopulationInterplay`. Every number is NaN if a sample or w held NaN or inf, if a label
       was out of range under jit, or if there are no samples. Zero feature rows and classes
       without samples are as in `infojax.sample_interplay`; a zero head row does not count.
+      Exact results can be differentiated by w, estimates cannot.
 
     Raises:
       ValueError: w does not fit the statistics in shape or dtype; alpha <= 0; rtol < 0;
-        max_probes < 1; rtol is 0 and `d r` exceeds 32,766.
+        max_probes < 1; rtol is 0 and `d r` exceeds 32,766; an estimate is differentiated.
 
     References:
       Song et al. 2024, corollary 4.3.
@@ -117,12 +120,10 @@ def interplay(
     >>> round(float(result.mir), 3), result.route, float(result.standard_error.mir)
     (0.754, 'moments', 0.0)
     """
-    alpha, rtol = _checks.order(alpha), _checks.number("rtol", rtol)
+    alpha, rtol, max_probes = _settings(alpha, rtol, max_probes)
     w_hat = _head(statistics, w)
     a, coordinates = statistics.moments, moments.head_coordinates(w_hat)
     size = a.shape[1] * coordinates.shape[1]
-    if not rtol >= 0 or max_probes < 1:
-        raise ValueError(f"rtol >= 0 and max_probes >= 1, got rtol={rtol}, max_probes={max_probes}")
     if alpha != 2 and rtol == 0 and size > _LAPACK:
         raise ValueError(
             f"dense eigenvalues end at 32,766 rows and d min(C, d) is {size} here; "
@@ -133,15 +134,15 @@ def interplay(
     zero = jnp.zeros_like(entropy_z)
     error, probes = zero, jnp.int32(0)
     if alpha == 2:
-        entropy_j, route = -jnp.log(joint.purity(a, w_hat)), "closed form"
+        purity, route = joint.purity(a, w_hat), "closed form"
+        entropy_j = -jnp.log(jnp.where(purity == 0, 1, purity))
     elif rtol == 0 or size <= _DENSE:
         entropy_j, route = spectrum.entropy(moments.joint_moment(a, coordinates), alpha), "moments"
     else:
         route, key = "lanczos", jax.random.key(0) if key is None else key
-        square = joint.purity(a, w_hat)
-        operator = joint.moment_operator(*joint.product_basis(a, coordinates), square)
-        entropy_j, error, probes = joint.estimated_entropy(
-            operator, alpha, rtol, entropy_z + entropy_v, key, max_probes
+        inputs = _without_derivative((a, coordinates, joint.purity(a, w_hat)))
+        entropy_j, error, probes = _of_moments(
+            inputs, entropy_z + entropy_v, key, rtol, alpha, max_probes
         )
     result = _with_errors(
         information.combine(entropy_z, entropy_v, entropy_j), error, probes, route
@@ -188,35 +189,31 @@ def interplay_of_features(
     >>> round(float(result.mir), 3), result.route
     (0.754, 'gram')
     """
-    alpha, rtol = _checks.order(alpha), _checks.number("rtol", rtol)
-    z_hat, w_hat = moments.unit_rows(z), moments.unit_rows(w)
+    alpha, rtol, max_probes = _settings(alpha, rtol, max_probes)
+    z_hat, y, w_hat = information.sample_arguments(z, y, w)
     (n, d), c = z_hat.shape, w_hat.shape[0]
+    usable = jnp.all((y >= 0) & (y < c)) & jnp.isfinite(jnp.sum(z_hat) + jnp.sum(w_hat))
     size = min(n, d * min(c, d))
     if size <= _DENSE or (rtol == 0 and size <= _LAPACK):
         exact = information.sample_interplay(z, y, w, alpha)
         zero, route = jnp.zeros_like(exact.mir), "gram" if n <= d * min(c, d) else "moments"
-        return _with_errors(exact, zero, jnp.int32(0), route)
-    valid = jnp.all((y >= 0) & (y < c))
+        return nan_unless(usable, _with_errors(exact, zero, jnp.int32(0), route))
     if c * d * d <= _MOMENTS:
         statistics = Statistics.zeros(c, d, z_hat.dtype).update(z, y, (y >= 0) & (y < c))
         result = interplay(statistics, w, alpha, rtol=rtol, key=key, max_probes=max_probes)
-        return nan_unless(valid, result)
+        return nan_unless(usable, result)
     if rtol == 0:
         raise ValueError(f"dense eigenvalues end at 32,766 rows, {size} are needed here; rtol > 0")
     entropy_z = spectrum.entropy(moments.smaller_product(z_hat), alpha)
     counts = jnp.bincount(y, length=c)
     entropy_v = _head_entropy(counts, w_hat, alpha)
-    entropy_j, error, probes = joint.estimated_entropy(
-        joint.sample_operator(z_hat, y, w_hat),
-        alpha,
-        rtol,
-        entropy_z + entropy_v,
-        jax.random.key(0) if key is None else key,
-        max_probes,
+    key = jax.random.key(0) if key is None else key
+    z_hat, w_hat = _without_derivative((z_hat, w_hat))
+    entropy_j, error, probes = _of_samples(
+        (z_hat, y, w_hat), entropy_z + entropy_v, key, rtol, alpha, max_probes
     )
     value = information.combine(entropy_z, entropy_v, entropy_j)
-    result = _with_errors(value, error, probes, "lanczos")
-    return nan_unless(valid & jnp.all(jnp.isfinite(w_hat)), result)
+    return nan_unless(usable, _with_errors(value, error, probes, "lanczos"))
 
 
 def class_interplay(statistics: Statistics, w: jax.Array, alpha: float = 1.0) -> Interplay:
@@ -228,8 +225,8 @@ def class_interplay(statistics: Statistics, w: jax.Array, alpha: float = 1.0) ->
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      An `Interplay` of scalars. Classes without samples are left out of both M and W. NaN as in
-      `interplay`.
+      An `Interplay` of scalars. Classes without samples are left out of both M and W. Class means
+      that are equal up to rounding count as zero after centring. NaN as in `interplay`.
 
     Raises:
       ValueError: w does not fit the statistics in shape or dtype; alpha <= 0.
@@ -246,9 +243,46 @@ def class_interplay(statistics: Statistics, w: jax.Array, alpha: float = 1.0) ->
     """
     w_hat = _head(statistics, w)
     present = (statistics.counts > 0)[:, None]
-    means = jnp.where(present, statistics.means - statistics.mean[None], 0)
-    result = information.interplay(means, jnp.where(present, w_hat, 0), alpha)
+    head = jnp.where(present, w_hat, 0)
+    result = information.interplay(statistics.centred_means, head, alpha)
     return nan_unless(is_usable(statistics, w_hat), result)
+
+
+def _settings(alpha: float, rtol: float, max_probes: int) -> tuple[float, float, int]:
+    alpha, rtol = _checks.order(alpha), _checks.number("rtol", rtol)
+    max_probes = _checks.integer("max_probes", max_probes)
+    if not rtol >= 0 or max_probes < 1:
+        raise ValueError(f"rtol >= 0 and max_probes >= 1, got rtol={rtol}, max_probes={max_probes}")
+    return alpha, rtol, max_probes
+
+
+@functools.partial(jax.jit, static_argnames=("alpha", "max_probes"))
+def _of_moments(inputs, entropies, key, rtol, alpha: float, max_probes: int) -> Estimate:
+    a, coordinates, square = inputs
+    operator = joint.moment_operator(*joint.product_basis(a, coordinates), square)
+    rtol = rtol.astype(a.dtype)
+    return joint.estimated_entropy(operator, alpha, rtol, entropies, key, max_probes)
+
+
+@functools.partial(jax.jit, static_argnames=("alpha", "max_probes"))
+def _of_samples(inputs, entropies, key, rtol, alpha: float, max_probes: int) -> Estimate:
+    operator = joint.sample_operator(*inputs)
+    rtol = rtol.astype(operator.dtype)
+    return joint.estimated_entropy(operator, alpha, rtol, entropies, key, max_probes)
+
+
+@jax.custom_jvp
+def _without_derivative(inputs):
+    """The inputs; whoever differentiates by them gets a clear error."""
+    return inputs
+
+
+@_without_derivative.defjvp
+def _refuse(primals, tangents):
+    raise ValueError(
+        "an estimate has no derivative; rtol=0 takes dense eigenvalues, which have one, and "
+        "jax.lax.stop_gradient around the arguments makes it a plain metric"
+    )
 
 
 def _head(statistics: Statistics, w: jax.Array) -> jax.Array:

@@ -17,7 +17,8 @@ orders of magnitude of work at equal error:
   Lanczos lag, and the bracket sees what lag remains. Memory does not grow with the steps.
 
 The reported error joins the standard error of the sampled part, with a factor for the few samples
-it rests on, and the brackets of the computed parts. matfree's quadrature has neither brackets nor
+it rests on, the brackets of the computed parts, and what the function may lack where eigenvalues
+are zero up to rounding. matfree's quadrature has neither brackets nor
 the moments of each sample, and keeps the basis.
 """
 
@@ -80,13 +81,20 @@ class _Known(NamedTuple):
     rounding: jax.Array
 
 
-def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Estimate:
-    """Estimates `tr f(K)` for f(0) = 0.
+def trace(
+    function: lanczos.Function,
+    operator: Operator,
+    leading: krylov.Leading,
+    key,
+    tolerance,
+    max_probes: int,
+) -> Estimate:
+    """Estimates `tr f(K)`.
 
     Args:
-      function: f, elementwise on float arrays; its even derivatives of high order must have one
-        sign on (0, inf), as those of `x log x` and `x^α` do.
+      function: f.
       operator: K.
+      leading: of K, see `krylov.leading`.
       key: JAX random key.
       tolerance: from an estimate of the trace to the absolute error that is enough.
       max_probes: the most random vectors to use, rounded up to a multiple of 64.
@@ -94,13 +102,11 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
     Returns:
       An `Estimate`; NaN if products with K are.
     """
-    key_leading, key_probes = jax.random.split(key)
-    _, size, dtype, *_ = operator
-    leading = krylov.converged(krylov.leading(operator.apply, size, dtype, key_leading))
-    share = jnp.sum(function(leading.values))
-    coupling = 16 * jnp.sum(krylov.spread(function, leading))
+    dtype, eps = operator.dtype, jnp.finfo(operator.dtype).eps
+    leading = krylov.converged(leading)
+    share = jnp.sum(function.value(leading.values))
+    coupling = 16 * jnp.sum(krylov.spread(function.value, leading))
     known = _known(operator, leading)
-    eps = jnp.finfo(dtype).eps
     length = -(-max_probes // _BATCH) * _BATCH
 
     def bracketed(batch):  # finely enough for the tolerance, and for what the probes leave open
@@ -129,27 +135,11 @@ def trace(function, operator: Operator, key, tolerance, max_probes: int) -> Esti
         return key, samples, Estimate(value, error, count)
 
     zero = jnp.zeros((), dtype)
-    state = (
-        key_probes,
-        jnp.zeros((2 + len(known), length), dtype),
-        Estimate(zero, zero, jnp.int32(0)),
-    )
-    return jax.lax.while_loop(unfinished, add_batch, state)[2]
-
-
-def largest_eigenvalue(operator: Operator, key) -> Estimate:
-    """Estimates the largest eigenvalue; the error is the residual's norm, a bound.
-
-    Args:
-      operator: K.
-      key: JAX random key.
-
-    Returns:
-      An `Estimate` without probes.
-    """
-    leading = krylov.leading(operator.apply, operator.size, operator.dtype, key)
-    top = jnp.argmax(leading.values)
-    return Estimate(leading.values[top], jnp.sqrt(leading.residuals[top]), jnp.int32(0))
+    samples = jnp.zeros((3 + len(known), length), dtype)
+    state = key, samples, Estimate(zero, zero, jnp.int32(0))
+    _, samples, result = jax.lax.while_loop(unfinished, add_batch, state)
+    slack = jnp.sum(samples[2]) / result.probes.astype(dtype)  # more probes do not lessen it
+    return result._replace(error=result.error + slack)
 
 
 def _known(operator: Operator, leading: krylov.Leading) -> list[_Known]:
@@ -165,8 +155,10 @@ def _known(operator: Operator, leading: krylov.Leading) -> list[_Known]:
     return known
 
 
-def _draw(function, operator: Operator, leading: krylov.Leading, key, enough) -> jax.Array:
-    """Draws a batch of samples: values, bounds of their errors and controls [2 + known, batch]."""
+def _draw(
+    function: lanczos.Function, operator: Operator, leading: krylov.Leading, key, enough
+) -> jax.Array:
+    """Draws a batch of samples: values, bounds, slacks and controls [3 + known, batch]."""
     apply, size, dtype, square, part = operator
 
     def project(v):
@@ -183,9 +175,9 @@ def _draw(function, operator: Operator, leading: krylov.Leading, key, enough) ->
         of_part = [jnp.sum(inside * product_inside, 1), jnp.sum(product_inside**2, 1)]
 
     def samples(found):
-        value, bound, first, second = found * squares[None]
+        *quadratures, first, second = found * squares[None]
         of_square = [] if square is None else [second]
-        return jnp.stack([value, bound, squares, first, *of_square, *of_part])
+        return jnp.stack([*quadratures, squares, first, *of_square, *of_part])
 
     found = lanczos.rules(
         function, lambda v: project(apply(v)), start, lambda found: enough(samples(found))
@@ -200,7 +192,7 @@ def _controlled_mean(samples, used, known: list[_Known]) -> tuple[jax.Array, jax
     ridge keeps a coefficient from amplifying the rounding of a known value, where the samples' own
     values differ hardly more than that (as at collapse).
     """
-    y, controls = samples[0], samples[2:]
+    y, controls = samples[0], samples[3:]
     p = jnp.sum(used).astype(y.dtype)
     eps = jnp.finfo(y.dtype).eps
 

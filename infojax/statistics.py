@@ -91,6 +91,16 @@ class Statistics(NamedTuple):
         return jnp.sum(self.sums, 0) / total
 
     @property
+    def centred_means(self) -> jax.Array:
+        """Means of raw features by class minus the mean of all [C, d].
+
+        Zero for a class without samples, and all zero where they are so up to rounding.
+        """
+        centred = jnp.where((self.counts > 0)[:, None], self.means - self.mean[None], 0)
+        rounding = 8 * jnp.finfo(centred.dtype).eps * jnp.max(jnp.abs(self.means))
+        return jnp.where(jnp.max(jnp.abs(centred)) <= rounding, 0, centred)
+
+    @property
     def scatter(self) -> jax.Array:
         """Scatter of raw features about their class means, summed over samples [d, d]."""
         return self.scatter_pair[0] + self.scatter_pair[1]

@@ -170,3 +170,12 @@ def test_arguments_that_do_not_fit():
         collapse.neural_collapse(statistics, jnp.ones((4, 4)))
     with pytest.raises(ValueError, match=r"b must have shape \(3,\)"):
         collapse.neural_collapse(statistics, jnp.ones((3, 4)), jnp.ones(4))
+
+
+def test_agreement_is_nan_without_means():
+    z, y, w, _ = problem(50, 8, 5, 0.0)
+    z, w = jnp.asarray(z, jnp.float32), jnp.asarray(w, jnp.float32)
+    empty = Statistics.zeros(5, 8)
+    spoilt = empty.update(z.at[0, 0].set(jnp.nan), jnp.asarray(y))
+    for statistics in (empty, spoilt):
+        assert np.isnan(collapse.nearest_class_mean_agreement(z, statistics, w))

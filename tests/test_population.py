@@ -71,7 +71,8 @@ def test_entropies_within_and_between_classes():
     np.testing.assert_allclose(population.effective_rank(s), expected, rtol=1e-5)
 
 
-def test_degenerate_data_gives_finite_numbers():
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 3.0, math.inf])
+def test_degenerate_data_gives_finite_numbers(alpha):
     z, y, w = problem()
     zero_rows, zero_head = z.copy(), w.copy()
     zero_rows[::3], zero_head[1] = 0, 0
@@ -82,13 +83,21 @@ def test_degenerate_data_gives_finite_numbers():
         "zero head row": (z, y, zero_head),
         "one sample": (z[:1], y[:1], w),
         "no feature direction": (np.zeros_like(z), y, w),
+        "no head direction": (z, y, np.zeros_like(w)),
     }
     for name, (z, y, w) in cases.items():
         s = collected(z, y, len(w))
-        got = (population.interplay(s, w), population.class_interplay(s, w))
+        got = (population.interplay(s, w, alpha), population.class_interplay(s, w, alpha))
         assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(got)), name
-        expected = infojax.sample_interplay(z, y, w)
-        np.testing.assert_allclose(values(got[0]), expected, rtol=1e-4, atol=2e-5, err_msg=name)
+        expected = infojax.sample_interplay(z, y, w, alpha)
+        atol = 2e-3 if alpha < 1 else 2e-5  # what is lost in rounding differs
+        np.testing.assert_allclose(values(got[0]), expected, rtol=1e-4, atol=atol, err_msg=name)
+
+
+def test_equal_class_means_share_nothing():
+    z, y, w = np.tile(problem()[0][:1], (600, 1)), np.arange(600) % 5, problem()[2]
+    got = population.class_interplay(collected(z, y, 5), w)
+    assert got.mir == 0 and got.entropy_z == 0 and got.entropy_v > 1
 
 
 def test_gradient_by_the_head_is_that_of_the_batch_form():

@@ -127,6 +127,41 @@ def test_estimate_from_features_without_moments(small_limits):
     assert all(np.isnan(x) for x in values(bad))
 
 
+def test_arguments_are_checked_on_every_route(small_limits):
+    z, y, w = problem(600, 20, 12)
+    small_limits.setattr(population, "_MOMENTS", 0)
+    for changed, words in (
+        ({"w": w[:, :19]}, "as many columns"),
+        ({"y": y[:-1]}, "y must be integer class labels of shape"),
+        ({"y": y.astype(np.float32)}, "y must be integer class labels"),
+        ({"rtol": -1.0}, "rtol >= 0"),
+        ({"max_probes": 0}, "max_probes >= 1"),
+        ({"max_probes": 2.5}, "max_probes must be a Python integer"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            population.interplay_of_features(**({"z": z, "y": y, "w": w} | changed))
+
+
+@pytest.mark.parametrize("route", ["dense", "moments", "samples"])
+def test_nan_makes_every_number_nan(route, small_limits):
+    z, y, w = problem(300, 20, 12)
+    small_limits.setattr(population, "_DENSE", 5000 if route == "dense" else 0)
+    small_limits.setattr(population, "_MOMENTS", 0 if route == "samples" else 2**26)
+    z[3, 2] = np.nan
+    got = jax.jit(lambda *zyw: population.interplay_of_features(*zyw))(z, y, w)
+    floats = [x for x in jax.tree.leaves(got) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert len(floats) == 12 and all(np.isnan(x) for x in floats)
+
+
+def test_an_estimate_refuses_to_be_differentiated(small_limits):
+    z, y, w = problem(600, 20, 12)
+    s = collected(z, y, 12)
+    with pytest.raises(ValueError, match="an estimate has no derivative; rtol=0"):
+        jax.grad(lambda w: population.interplay(s, w).mir)(w)
+    exact = jax.grad(lambda w: population.interplay(s, w, rtol=0.0).mir)(w)
+    assert np.max(np.abs(exact)) > 1e-3
+
+
 def test_sizes_beyond_lapack():
     s = jax.eval_shape(lambda: Statistics.zeros(200, 200, jnp.float32))
     w = jax.ShapeDtypeStruct((200, 200), jnp.float32)

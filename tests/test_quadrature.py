@@ -1,15 +1,17 @@
 """The stochastic trace estimate against prescribed spectra: values, brackets, honest errors."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infojax import krylov, lanczos, quadrature
+from infojax import joint, krylov, lanczos, quadrature
 
 SIZE = 600
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,7 @@ def spectrum(name, size=SIZE):
         "steep": i**-2.0,
         # nine large eigenvalues, and a bulk of a hundredth of the trace
         "nearly collapsed": np.where(i < 10, 1 + 0.1 * i, 1e-4 * np.exp(rng.normal(size=size))),
+        "nearly null": np.where(i < 10, 1.0, 1e-8),
         "collapsed": np.where(i < 10, 1.0, 0.0),
     }[name]
     return w / w.sum()
@@ -53,6 +56,9 @@ def entropy(x):
     return -x * jnp.log(jnp.where(x == 0, 1, jnp.abs(x)))
 
 
+FUNCTION = lanczos.Function(entropy, jnp.zeros_like)
+
+
 def exact(w):
     w = w[w > 0]
     return -np.sum(w * np.log(w))
@@ -63,7 +69,11 @@ def _estimate(w, rtol, key, max_probes, controlled):
     operator = rotated(w)
     if not controlled:
         operator = operator._replace(square=None)
-    return quadrature.trace(entropy, operator, key, lambda value: rtol * jnp.abs(value), max_probes)
+    key_leading, key = jax.random.split(key)
+    leading = krylov.leading(operator.apply, operator.size, operator.dtype, key_leading)
+    return quadrature.trace(
+        FUNCTION, operator, leading, key, lambda value: rtol * jnp.abs(value), max_probes
+    )
 
 
 def estimate(name, rtol, seed=0, *, max_probes=512, controlled=True, dtype=jnp.float32):
@@ -128,14 +138,15 @@ def test_gauss_and_radau_bracket_every_probe(name, x64):
     operator = rotated(jnp.asarray(spectrum(name)))
     v = jax.random.normal(jax.random.key(0), (8, SIZE), jnp.float64)
     v = v / jnp.linalg.norm(v, axis=1, keepdims=True)
-    value, bound, first, second = lanczos.rules(
-        entropy, operator.apply, v, lambda found: jnp.bool(True)
+    value, bound, slack, first, second = lanczos.rules(
+        FUNCTION, operator.apply, v, lambda found: jnp.bool(True)
     )
     axes = np.asarray(operator.apply(jnp.eye(SIZE, dtype=jnp.float64)))
     values, vectors = np.linalg.eigh(axes)
     weights = (np.asarray(v) @ vectors) ** 2
     truth = weights @ np.asarray(entropy(jnp.abs(jnp.asarray(values))))
     assert np.all(np.abs(truth - value) <= bound + 1e-12)
+    assert not np.any(slack)
     assert abs(np.mean(truth - value)) <= 0.25 * np.mean(bound) + 1e-12  # no end is favoured
     np.testing.assert_allclose(first, weights @ values, rtol=1e-10)
     np.testing.assert_allclose(second, weights @ values**2, rtol=1e-10)
@@ -148,11 +159,42 @@ def test_what_is_deflated_needs_no_luck():
     assert got.error < 3e-4 and got.probes == 64
 
 
+@functools.partial(jax.jit, static_argnames="alpha")
+def _estimated_entropy(w, key, alpha):
+    return joint.estimated_entropy(rotated(w), alpha, 1e-3, jnp.float32(10), key, 512)
+
+
 def test_largest_eigenvalue():
-    operator = rotated(jnp.asarray(spectrum("power law"), jnp.float32))
-    got = jax.jit(lambda key: quadrature.largest_eigenvalue(operator, key))(jax.random.key(0))
-    np.testing.assert_allclose(got.value, spectrum("power law")[0], rtol=1e-5)
-    assert got.error < 1e-3 * got.value and got.probes == 0
+    got = _estimated_entropy(jnp.asarray(spectrum("power law"), jnp.float32), KEY, math.inf)
+    np.testing.assert_allclose(got.value, -np.log(spectrum("power law")[0]), rtol=1e-5)
+    assert got.error < 1e-3 and got.probes == 0
+
+
+@pytest.mark.parametrize("name", ["flat", "power law"])
+@pytest.mark.parametrize("alpha", [6.0, 15.0, 40.0])
+def test_high_orders_do_not_underflow(name, alpha):
+    w = spectrum(name)
+    truth = -(np.log(np.sum((w / w.max()) ** alpha)) + alpha * np.log(w.max())) / (alpha - 1)
+    got = _estimated_entropy(jnp.asarray(w, jnp.float32), KEY, alpha)
+    assert 0 < got.error <= 1e-2
+    assert abs(got.value - truth) <= 3 * got.error
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("name", ["flat", "steep", "nearly null"])
+def test_low_orders_say_what_they_cannot_see(name, alpha):
+    """Eigenvalues lost in rounding are part of the error; where there are none, it is small."""
+    w = spectrum(name)
+    truth = np.log(np.sum(w**alpha)) / (1 - alpha)
+    got = _estimated_entropy(jnp.asarray(w, jnp.float32), KEY, alpha)
+    assert abs(got.value - truth) <= 2 * got.error
+    assert got.error <= (2 if name == "nearly null" else 2e-2)
+
+
+def test_no_matrix_has_no_entropy():
+    for alpha in (0.5, 0.8, 1.0, 1.3, 3.0, math.inf):
+        got = _estimated_entropy(jnp.zeros(SIZE), KEY, alpha)
+        assert got.value == 0 and np.isfinite(got.error), alpha
 
 
 def test_nan_ends_at_once_and_stays():

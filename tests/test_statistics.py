@@ -55,8 +55,15 @@ def test_half_precision_is_widened(dtype):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
 def test_labels_of_any_width(dtype):
     z, y, _ = problem()
-    got = Statistics.zeros(300, 7).update(jnp.asarray(z), jnp.asarray(y.astype(dtype)))
+    y = y * 50  # 300 classes do not fit in uint8
+    got = Statistics.zeros(300, 7).update(jnp.asarray(z), y.astype(dtype))
     assert_statistics(got, defined_statistics(z, y, 300))
+
+
+def test_labels_beyond_32_bits_are_refused():
+    z, y, _ = problem()
+    with pytest.raises(ValueError, match="y holds labels that do not fit int32"):
+        Statistics.zeros(5, 7).update(z, y + 2**32)
 
 
 def test_a_million_samples_keep_their_digits():
