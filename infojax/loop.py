@@ -53,6 +53,7 @@ def fit(
 
     Raises:
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
+      UserError: records up to the checkpoint are damaged or missing.
       FloatingPointError: the loss, a metric, or a state to be saved is not finite; names the step
         and the last good checkpoint.
     """
@@ -61,7 +62,10 @@ def fit(
     if restored is not None:
         state = restored
     step = int(state.step)
-    recorder.resume(step if restored is not None else -1)
+    if restored is None:
+        recorder.resume(-1)
+    else:
+        recorder.resume(step, [s for s in eval_steps if s <= step])
     replicated = replicate(state)
     with Interrupts() as interrupts, Progress(eval_steps[-1], step, shown) as progress:
         if restored is None:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from infojax import processes
+from infojax.errors import UserError
 
 
 class Recorder:
@@ -28,11 +30,26 @@ class Recorder:
         self._step = -1
         self._started = time.monotonic()
 
-    def resume(self, step: int) -> None:
-        """Drops the records after a step (-1: all), since they will be made again."""
-        if not processes.first():
-            return
+    def resume(self, step: int, recorded: Iterable[int] = ()) -> None:
+        """Drops the records after a step (-1: all), since they will be made again.
+
+        Args:
+          step: that of the state to go on from.
+          recorded: steps up to it that must have been recorded.
+
+        Raises:
+          UserError: a record up to that step is damaged or missing.
+        """
+        processes.from_first(lambda: self._resume(step, set(recorded)))
+
+    def _resume(self, step: int, recorded: set[int]) -> None:
         records = [r for r in read_records(self._workdir) if r["step"] <= step]
+        missing = recorded - {r["step"] for r in records}
+        if missing:
+            raise UserError(
+                f"{self._path} lacks the record of step {min(missing)}, though the checkpoint is "
+                f"of step {step}; use another --workdir to run again"
+            )
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(r) + "\n" for r in records))
         os.replace(partial, self._path)
@@ -76,18 +93,31 @@ def read_records(workdir: Path) -> list[dict[str, float]]:
 def append_line(path: Path, content: dict[str, Any]) -> None:
     """Appends one object to a file of JSON lines, after what a kill left whole of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.read_text().endswith("\n"):
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
         path.write_text("".join(json.dumps(line) + "\n" for line in read_lines(path)))
     with path.open("a") as file:
         file.write(json.dumps(content) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the objects of a file of JSON lines; none if there is no file."""
-    lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
+    """Returns the objects of a file of JSON lines; none if there is no file.
+
+    A last line without an end was cut off by a kill, and is left out.
+
+    Raises:
+      UserError: another line is no JSON object.
+    """
+    if not path.exists():
+        return []
+    *whole, _ = path.read_bytes().split(b"\n")
+    return [_object(line, f"line {i} of {path}") for i, line in enumerate(whole, 1)]
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{where} is damaged; mend or remove it, or use another --workdir")
+    return content

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType, ModuleType
 
@@ -41,6 +42,12 @@ def main(argv: list[str]) -> int:
             processes.largest(0)  # all stay until the first has written everything
     except UserError as error:
         return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(f"{error}; the same command goes on when that is mended", 1)
+    except (AttributeError, KeyError) as error:
+        if not _is_of_config(error):
+            raise
+        return _fail(f"{_reason(error)}, which {config.experiment} needs", 2)
     except FloatingPointError as error:
         return _fail(str(error), 1)
     except processes.FailedInFirst:
@@ -89,6 +96,8 @@ def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
         raise UserError(f"{_reason(error)} (usage: {_USAGE})") from error
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r} (usage: {_USAGE})")
+    if values.workdir == "":
+        raise UserError("--workdir is empty; name a directory, or leave it out")
     return config, Path(values.workdir) if values.workdir else default_workdir
 
 
@@ -115,9 +124,18 @@ def _reason(error: Exception) -> str:
         return text.splitlines()[-1].partition(": ")[2]
     if isinstance(error, OSError):
         return text.splitlines()[-1].strip()
-    if isinstance(error, AttributeError | KeyError):  # a repr of a message of two lines
-        text = text.strip("'\"").replace("\\n", " ").replace("\\'", "'")
+    if isinstance(error, KeyError) and error.args:  # whose text is a repr
+        text = str(error.args[0])
+    field = text.strip("'\"")
+    if isinstance(error, AttributeError | KeyError) and field.isidentifier():
+        text = f"the config has no field {field!r}"
     return " ".join(text.split())
+
+
+def _is_of_config(error: Exception) -> bool:
+    """Whether a config was asked for a field that it does not have."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return "ml_collections" in frame.f_code.co_filename
 
 
 def _experiment(name: str) -> ModuleType:

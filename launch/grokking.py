@@ -12,13 +12,11 @@ from ml_collections import ConfigDict
 
 import infojax
 from infojax import collapse, loop, losses, plots, population, processes, train
-from infojax.checkpoint import Checkpoints
 from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
-from infojax.recorder import Recorder, read_records
 from infojax.statistics import Statistics
-from launch import observations
+from launch import observations, seeds
 from launch.workdir import write_json
 
 _LOSSES = {
@@ -41,13 +39,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Trains all seeds, draws the figures and writes the summary."""
     _check(config)
     program = build(config)
-    seeds = range(config.seed, config.seed + config.num_seeds)
-    directories = [workdir if len(seeds) == 1 else workdir / f"seed-{seed}" for seed in seeds]
-    for seed, directory in zip(seeds, directories, strict=True):
+    for seed, directory in seeds.directories(workdir, config).items():
         run_seed(program, config, seed, directory)
     if not processes.first():
         return
-    histories = [read_records(directory) for directory in directories]
+    histories = seeds.histories(workdir, config)
     n = max(config.metric_batch_sizes)
     write_json(
         workdir / "summary.json",
@@ -103,8 +99,6 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     batch = train.shard_padded(training, jax.local_device_count())
     order = np.random.default_rng([seed, 1]).permutation(len(test.results))
     test = modular.Examples(*(x[order] for x in test))  # so that test batches are its first rows
-    directory.mkdir(parents=True, exist_ok=True)
-    checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)
 
     def evaluate(replicated: train.TrainState) -> train.Metrics:
         state = train.single(replicated)
@@ -112,21 +106,15 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
         metrics["train/loss_spike"] = state.spike
         return {name: float(value) for name, value in metrics.items()}
 
-    try:
-        loop.fit(
-            train.init_state(program.update, params),
-            lambda state, count: program.advance(state, batch, count),
-            evaluate,
-            loop.evaluation_steps(config.num_steps, config.eval_every),
-            config.checkpoint_every,
-            config.steps_per_call,
-            checkpoints,
-            recorder,
-            ("train/loss", "test/accuracy", f"test/mir_{largest}", f"test/hdr_{largest}"),
-        )
-    finally:
-        checkpoints.close()
-        recorder.close()
+    seeds.fit(
+        directory,
+        config,
+        train.init_state(program.update, params),
+        lambda state, count: program.advance(state, batch, count),
+        evaluate,
+        loop.evaluation_steps(config.num_steps, config.eval_every),
+        ("train/loss", "test/accuracy", f"test/mir_{largest}", f"test/hdr_{largest}"),
+    )
 
 
 def _outputs(
@@ -187,20 +175,12 @@ def _check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run; the data check their own."""
     if config.loss not in _LOSSES:
         raise UserError(f"loss = {config.loss!r} is unknown; use margin or ordinary")
-    positive = (
-        "num_seeds",
-        "num_steps",
-        "eval_every",
-        "checkpoint_every",
-        "steps_per_call",
-        "d_model",
-        "num_heads",
-        "d_mlp",
-        "warmup_steps",
-    )
-    for name in positive:
-        if config[name] < 1:
-            raise UserError(f"{name} must be at least 1, got {config[name]}")
+    counts = ("num_seeds", "num_steps", "eval_every", "checkpoint_every", "steps_per_call")
+    sizes = ("d_model", "num_heads", "d_mlp", "warmup_steps")
+    seeds.check_at_least(config, dict.fromkeys(counts + sizes, 1))
+    for name, most in {"learning_rate": 1e3, "weight_decay": 1e3, "beta1": 1, "beta2": 1}.items():
+        if not 0 <= config[name] < most:
+            raise UserError(f"{name} must lie in [0, {most:g}), got {config[name]}")
     if config.d_model % config.num_heads:
         raise UserError(
             f"d_model = {config.d_model} must be a multiple of num_heads = {config.num_heads}"
@@ -209,8 +189,8 @@ def _check(config: ConfigDict) -> None:
         raise UserError(
             f"population_splits = {config.population_splits} may hold 'train' and 'test' only"
         )
-    sizes = config.metric_batch_sizes
-    if not sizes or not all(isinstance(n, int) and n >= 2 for n in sizes):
+    batches = config.metric_batch_sizes
+    if not batches or not all(isinstance(n, int) and n >= 2 for n in batches):
         raise UserError("metric_batch_sizes must hold sizes of at least 2, for example (64, 256)")
     if not 0 <= config.seed < 2**31:
         raise UserError(f"seed must be in [0, 2^31), got {config.seed}")

@@ -62,11 +62,13 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
       UserError: the directory holds a run of another configuration, or cannot be written.
     """
     resolved = json.loads(config.to_json())
-    if _has_begun(workdir):
+    begun = _has_begun(workdir)
+    if begun:
         _check_same(workdir, resolved)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "config.json", resolved)
+        if not begun:
+            write_json(workdir / "config.json", resolved)
         write_json(workdir / "environment.json", [*starts(workdir), _environment()])
     except OSError as error:
         raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
@@ -75,9 +77,10 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
 def starts(workdir: Path) -> list[dict[str, Any]]:
     """Returns what each start of a run ran on, the newest last."""
     try:
-        return list(json.loads((workdir / "environment.json").read_text()))
+        found = json.loads((workdir / "environment.json").read_text())
     except (OSError, ValueError):
         return []
+    return found if isinstance(found, list) else []
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -97,11 +100,12 @@ def _check_same(workdir: Path, new: dict[str, Any]) -> None:
     path = workdir / "config.json"
     try:
         old = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}, of the run there, cannot be read; use another --workdir"
-        ) from error
-    names = [n for n in sorted({*old, *new}) if old.get(n) != new.get(n)]
+    except (OSError, ValueError):
+        old = None
+    if not isinstance(old, dict):
+        raise UserError(f"{path}, of the run there, cannot be read; use another --workdir")
+    # As text, in which 64 and 64.0 differ.
+    names = [n for n in sorted({*old, *new}) if json.dumps(old.get(n)) != json.dumps(new.get(n))]
     if names:
         changes = ", ".join(f"{n}: {old.get(n)} there, {new.get(n)} here" for n in names)
         raise UserError(

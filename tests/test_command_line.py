@@ -32,11 +32,11 @@ def main(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(launch, "_cache_compilations", lambda: None)
 
-    def call(*arguments, default_workdir=True):
+    def call(*arguments, default_workdir=True, checked_stdout=True):
         extra = [f"--workdir={tmp_path / 'run'}"] if default_workdir else []
         code = launch.main(["launch", *arguments, *extra])
         out, err = capsys.readouterr()
-        assert out in ("", f"grokking on 2 cpu devices: {tmp_path / 'run'}\n")
+        assert not checked_stdout or out in ("", f"grokking on 2 cpu devices: {tmp_path / 'run'}\n")
         return code, err.splitlines()
 
     return call
@@ -56,7 +56,8 @@ def _assert_refused(result, *words):
     ("arguments", "words"),
     [
         ([SMOKE, "--config.modulos=17"], ["modulos", 'Did you mean "modulus"']),
-        ([SMOKE, "--config.seed.x=1"], ["seed"]),
+        ([SMOKE, "--config.nope=3"], ["the config has no field 'nope'"]),
+        ([SMOKE, "--config.seed.x=1"], ["<class 'int'>.x does not exist"]),
         ([SMOKE, "--config.modulus=many"], ["--config.modulus=many", "int"]),
         ([SMOKE, "--config.modulus=13.5"], ["--config.modulus=13.5", "int"]),
         ([SMOKE, "--config.learning_rate=fast"], ["--config.learning_rate=fast", "float"]),
@@ -74,10 +75,12 @@ def _assert_refused(result, *words):
         ([SMOKE, "--config.experiment=alchemy"], ["experiment = 'alchemy' is unknown"]),
         ([SMOKE, "--config.experiment=figures"], ["experiment = 'figures' is unknown"]),
         ([SMOKE, "--config.experiment="], ["experiment = '' is unknown"]),
+        ([SMOKE, "--workdir="], ["--workdir is empty"]),
     ],
 )
 def test_arguments(main, arguments, words):
-    _assert_refused(main(*arguments, default_workdir="--workdir" not in arguments), *words)
+    default_workdir = not any(x.startswith("--workdir") for x in arguments)
+    _assert_refused(main(*arguments, default_workdir=default_workdir), *words)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,13 @@ def test_arguments(main, arguments, words):
         ("train_fraction=nan", ["train_fraction", "nan"]),
         ("train_fraction=0.001", ["train_fraction", "without examples"]),
         ("modulus=12", ["modulus", "prime", "12"]),
-        ("modulus=2", ["modulus", "at least 5"]),
+        ("modulus=2", ["modulus", "from 5 to 4093"]),
+        ("modulus=100000007", ["modulus", "from 5 to 4093"]),
+        ("learning_rate=nan", ["learning_rate", "nan"]),
+        ("learning_rate=-1.0", ["learning_rate", "-1.0"]),
+        ("weight_decay=inf", ["weight_decay", "inf"]),
+        ("beta1=1.5", ["beta1 must lie in [0, 1)", "1.5"]),
+        ("beta2=1.0", ["beta2 must lie in [0, 1)"]),
         ("modulus=-13", ["modulus", "-13"]),
         ("loss=hinge", ["loss = 'hinge'", "margin or ordinary"]),
         ("operation=a**b", ["operation 'a**b'", "a+b", "random"]),
@@ -124,6 +133,23 @@ def test_settings(main, tmp_path, override, words):
 def _files(directory):
     everything = (p for p in directory.rglob("*") if p.is_file() and p.name != ".lock")
     return {p: p.read_bytes() for p in everything}
+
+
+def test_experiment_of_other_fields(main):
+    """As when --config.experiment names one that the config was not written for."""
+    code, lines = main(SMOKE, "--config.experiment=supervised", checked_stdout=False)
+    assert code == 2 and len(lines) == 1
+    assert "no field" in lines[0] and "which supervised needs" in lines[0]
+
+
+def test_a_refused_override_leaves_the_config(main, tmp_path):
+    """64 and 64.0 are equal, and not the same setting."""
+    run, config = tmp_path / "run", grokking_config.get_config("smoke")
+    workdir.prepare(run, config)
+    (run / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    before = (run / "config.json").read_bytes()
+    _assert_refused(main(SMOKE, "--config.metric_batch_sizes=(16.0, 64.0)"), "metric_batch_sizes")
+    assert (run / "config.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("what", ["record", "checkpoint", "record of a seed"])
@@ -166,7 +192,7 @@ def test_same_config_in_the_same_work_directory(tmp_path):
     }
 
 
-@pytest.mark.parametrize("content", ["", "[{", None])
+@pytest.mark.parametrize("content", ["", "[{", "5", None])
 def test_history_of_starts_begins_anew_where_it_cannot_be_read(tmp_path, content):
     if content is not None:
         (tmp_path / "environment.json").write_text(content)
@@ -194,7 +220,7 @@ def test_work_directory_in_use(main, tmp_path):
         pass
 
 
-@pytest.mark.parametrize("content", ["", "{", None])
+@pytest.mark.parametrize("content", ["", "{", "[]", None])
 def test_unreadable_config_of_a_run(main, tmp_path, content):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
@@ -319,5 +345,5 @@ def test_exit_code_and_streams_of_the_process(tmp_path):
     )
     assert (done.returncode, done.stdout) == (2, f"grokking on 2 cpu devices: {tmp_path}\n")
     assert done.stderr == (
-        "launch: modulus must be a prime of at least 5, for example 113; got 12\n"
+        "launch: modulus must be a prime from 5 to 4093, for example 113; got 12\n"
     )

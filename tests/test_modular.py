@@ -113,8 +113,8 @@ def test_random_labels():
     ("arguments", "words"),
     [
         ((12, "a+b", 0.3), ["modulus", "prime", "12"]),
-        ((2, "a+b", 0.3), ["modulus", "at least 5", "2"]),
-        ((3, "a+b", 0.3), ["modulus", "at least 5", "3"]),
+        ((2, "a+b", 0.3), ["modulus", "from 5 to 4093", "2"]),
+        ((3, "a+b", 0.3), ["modulus", "from 5 to 4093", "3"]),
         ((1, "a+b", 0.3), ["modulus", "1"]),
         ((0, "a+b", 0.3), ["modulus", "0"]),
         ((-7, "a+b", 0.3), ["modulus", "-7"]),

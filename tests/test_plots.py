@@ -166,6 +166,18 @@ def test_seeds_are_in_numeric_order(make_run):
     assert firsts == sorted(firsts)
 
 
+def test_a_copy_of_a_seed_is_no_seed(make_run):
+    workdir = make_run("many", 0.0, 1.0)
+    (workdir / "seed-8").rename(workdir / "seed-8-backup")
+    assert len(plots.load_run(workdir).histories) == 1
+
+
+def test_overlay_names_every_task(make_run, figures):
+    runs = [make_run("first"), make_run("second", 0.0, 1.0, modulus=17)]
+    title = figures(*runs)["grokking"].get_suptitle()
+    assert title == "Grokking: a+b mod 13 and a+b mod 17, mean and range of 1 or 2 seeds"
+
+
 def test_seed_not_begun_yet(make_run, figures):
     workdir = make_run("many", 0.0, 1.0, 5.0)
     (workdir / "seed-10" / "metrics.jsonl").write_text("")
@@ -222,6 +234,8 @@ def test_errors(make_run, tmp_path):
     good, empty, started = make_run("good"), tmp_path / "empty", make_run("started", steps=(0,))
     empty.mkdir()
     other = make_run("other", experiment="other")
+    broken, lacking = make_run("broken"), make_run("lacking", metric_batch_sizes=(7,))
+    (broken / "config.json").write_text("[]")
     for workdirs, words in (
         ([tmp_path / "missing"], "missing is not a run"),
         ([empty], "empty is not a run"),
@@ -229,6 +243,8 @@ def test_errors(make_run, tmp_path):
         ([started], "started holds no records yet"),
         ([good, other], "different experiments cannot share axes: grokking, other"),
         ([other], "no figures for the experiment 'other'"),
+        ([broken], "config.json is damaged"),
+        ([lacking], "lacks 'test/mir_7'"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             plots.draw(workdirs, tmp_path / "figures")

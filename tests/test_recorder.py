@@ -4,6 +4,7 @@ import struct
 import pytest
 from events import expected_scalars, scalars
 
+from infojax.errors import UserError
 from infojax.recorder import Recorder, read_records
 
 
@@ -84,6 +85,30 @@ def test_a_line_cut_off_is_left_out(recorder, tmp_path, cut):
     _write(recorder(10), 20)
     assert [r["step"] for r in read_records(tmp_path)] == [0, 10, 20]
     assert read_records(tmp_path)[:2] == before
+
+
+@pytest.mark.parametrize("damage", [b"{", b"5", b"\xff\xfe", b"", b'{"step": 1'])
+def test_a_damaged_line_is_named_and_nothing_is_lost(recorder, tmp_path, damage):
+    _write(recorder(), 0, 10, 20)
+    path = tmp_path / "metrics.jsonl"
+    first, _, last = path.read_bytes().splitlines()
+    content = b"\n".join([first, damage, last, b""])
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"line 2 of .*metrics.jsonl is damaged"):
+        recorder(20)
+    assert path.read_bytes() == content
+
+
+def test_a_missing_record_is_named_and_nothing_is_lost(tmp_path):
+    writer = Recorder(tmp_path)
+    _write(writer, 0, 10)
+    before = read_records(tmp_path)
+    with pytest.raises(UserError, match="lacks the record of step 20"):
+        writer.resume(20, (0, 10, 20))
+    assert read_records(tmp_path) == before
+    writer.resume(10, (0, 10))
+    assert read_records(tmp_path) == before
+    writer.close()
 
 
 def test_seconds_go_on(recorder, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "a^3+ab": lambda a, b, p: a**3 + a * b,
 }
 _RANDOM = "random"
-_SMALLEST_MODULUS = 5
+_MODULI = 5, 4093  # all pairs are kept in memory, and seen in every step
 
 
 class Examples(NamedTuple):
@@ -33,7 +33,7 @@ def split_examples(
     """Splits all pairs (a, b) mod p with their result at random into training and test.
 
     Args:
-      modulus: prime p, at least 5.
+      modulus: prime p, from 5 to 4093.
       operation: one of `a+b`, `a-b`, `a*b`, `a/b` (b ≠ 0), `a^2+b^2`, `a^2+ab+b^2`, `a^3+ab`, or
         `random`: labels drawn at random, which can be memorised but not generalised (a control).
       train_fraction: share of the pairs in training, in (0, 1).
@@ -67,10 +67,13 @@ def split_examples(
 
 
 def _check(modulus: int, operation: str, train_fraction: float) -> None:
-    if modulus < _SMALLEST_MODULUS or any(
+    smallest, largest = _MODULI
+    if not smallest <= modulus <= largest or any(
         modulus % k == 0 for k in range(2, int(modulus**0.5) + 1)
     ):
-        raise UserError(f"modulus must be a prime of at least 5, for example 113; got {modulus}")
+        raise UserError(
+            f"modulus must be a prime from {smallest} to {largest}, for example 113; got {modulus}"
+        )
     if operation not in _OPERATIONS and operation != _RANDOM:
         known = ", ".join([*_OPERATIONS, _RANDOM])
         raise UserError(f"unknown operation {operation!r}; use one of {known}")

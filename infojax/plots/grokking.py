@@ -14,8 +14,8 @@ def figures(runs: list[Run]) -> Figures:
     if not common:
         raise UserError("the runs have none of their metric_batch_sizes in common")
     sizes = sorted(common, reverse=True)
-    p = runs[0].config["modulus"]
-    title = f"Grokking: {runs[0].config['operation']} mod {p}, {seeds(runs)}"
+    tasks = sorted({f"{run.config['operation']} mod {run.config['modulus']}" for run in runs})
+    title = f"Grokking: {' and '.join(tasks)}, {seeds(runs)}"
 
     main, axes = plt.subplots(3, 1, figsize=(7, 8), sharex=True, layout="constrained")
     panel(axes[0], runs, {"test": "test/accuracy", "train": "train/accuracy"}, "accuracy")

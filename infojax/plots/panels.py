@@ -39,9 +39,16 @@ def load_run(workdir: Path) -> Run:
     path = workdir / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} is not a run: it has no config.json")
-    seeds = sorted(workdir.glob("seed-*"), key=lambda p: int(p.name.removeprefix("seed-")))
+    try:
+        config = json.loads(path.read_text())
+    except ValueError:
+        config = None
+    if not isinstance(config, dict) or "experiment" not in config:
+        raise UserError(f"{path} is damaged: it holds no config of an experiment")
+    found = [p for p in workdir.glob("seed-*") if p.name.removeprefix("seed-").isdecimal()]
+    seeds = sorted(found, key=lambda p: int(p.name.removeprefix("seed-")))
     histories = [h for h in map(read_records, seeds or [workdir]) if h and h[-1]["step"] > 0]
-    return Run(workdir.resolve().name, workdir, json.loads(path.read_text()), histories)
+    return Run(workdir.resolve().name, workdir, config, histories)
 
 
 def require_records(runs: list[Run]) -> None:
@@ -86,13 +93,22 @@ def panel(
 
 
 def table(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [t] from 1 on and values [seeds, t], at the steps that all seeds have reached."""
-    columns = [{r["step"]: r[metric] for r in h if r["step"] > 0} for h in run.histories]
+    """Steps [t] from 1 on and values [seeds, t], at the steps that all seeds have reached.
+
+    Raises:
+      UserError: a record lacks the metric.
+    """
+    try:
+        columns = [{r["step"]: r[metric] for r in h if r["step"] > 0} for h in run.histories]
+    except KeyError as error:
+        raise UserError(f"a record in {run.workdir} lacks {error}") from error
     steps = sorted(set.intersection(*(set(c) for c in columns)))
     return np.array(steps), np.array([[c[s] for s in steps] for c in columns])
 
 
 def seeds(runs: list[Run]) -> str:
     """Says how many seeds the lines and bands are of."""
-    count = max(len(run.histories) for run in runs)
-    return "1 seed" if count == 1 else f"mean and range of {count} seeds"
+    counts = sorted({len(run.histories) for run in runs})
+    if counts == [1]:
+        return "1 seed"
+    return f"mean and range of {' or '.join(map(str, counts))} seeds"
