@@ -1,7 +1,7 @@
 """`python -m benchmarks [--only SECTION] [--quick] [--out DIR]`.
 
 Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR; with `--only`, the
-other sections found there are kept. Run it on an idle machine: everything takes ten minutes on
+other sections found there are kept. Run it on an idle machine: everything takes 20 minutes on
 two cores, `--quick` two.
 """
 

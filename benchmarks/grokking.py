@@ -100,7 +100,6 @@ def _initial(config: Any) -> tuple[Any, Any]:
 
 def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
     import jax
-    from flax import jax_utils
 
     from infojax import train
     from launch import grokking
@@ -109,7 +108,7 @@ def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
     batch = train.shard_padded(training, jax.local_device_count())
 
     def start():
-        return jax_utils.replicate(train.init_state(program.update, params))
+        return train.replicate(train.init_state(program.update, params))
 
     def loss_of(count):
         return float(program.advance(start(), batch, count).loss[0])

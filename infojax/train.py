@@ -204,8 +204,12 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def replicate(tree: Any) -> Any:
-    """Puts a copy of a tree on each of this process's devices."""
-    return jax_utils.replicate(tree)
+    """Puts a copy of a tree on each of this process's devices.
+
+    As pmap lays its results out: otherwise a step would be compiled again for the state that it
+    returns.
+    """
+    return put_shards(jax_utils.replicate(tree))
 
 
 def put_shards(tree: Any) -> Any:
