@@ -203,6 +203,9 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.pmap(function, axis_name=AXIS)
 
 
+_identity = jax.pmap(lambda tree: tree, axis_name=AXIS)  # one, so that its programs are kept
+
+
 def replicate(tree: Any) -> Any:
     """Puts a copy of a tree on each of this process's devices.
 
@@ -214,7 +217,7 @@ def replicate(tree: Any) -> Any:
 
 def put_shards(tree: Any) -> Any:
     """Puts arrays [devices, ...] on this process's devices, one row each."""
-    return mapped(lambda x: x)(tree)
+    return _identity(tree)
 
 
 def single(replicated: Any) -> Any:
