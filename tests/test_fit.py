@@ -155,8 +155,13 @@ def test_second_ctrl_c_does_not_wait(advance, tmp_path):
             time.sleep(0.1)
         return _measure(state)
 
-    with pytest.raises(KeyboardInterrupt):
-        _fit(tmp_path, advance, interrupt)
+    # A shell that starts the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _fit(tmp_path, advance, interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_chunks_end_at_evaluations_and_checkpoints(advance, tmp_path):
