@@ -43,7 +43,9 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         return _fail(str(error), 2)
     except OSError as error:
-        return _fail(f"{error}; the same command goes on when that is mended", 1)
+        _fail(f"{error}; the same command goes on when that is mended", 1)
+        distributed.give_up()  # a full disk may be this process's alone
+        return 1
     except (AttributeError, KeyError) as error:
         if not _is_of_config(error):
             raise

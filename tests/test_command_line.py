@@ -245,6 +245,12 @@ def test_unwritable_work_directory(main, tmp_path, below):
         (FloatingPointError("not finite at step 3"), 1, "launch: not finite at step 3"),
         (UserError("no such data"), 2, "launch: no such data"),
         (
+            OSError(28, "No space left on device"),
+            1,
+            "launch: [Errno 28] No space left on device; the same command goes on when that is "
+            "mended",
+        ),
+        (
             Interrupted(signal.SIGTERM, 7),
             143,
             "launch: stopped at step 7 by SIGTERM; the same command goes on from there",
