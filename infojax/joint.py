@@ -1,6 +1,7 @@
 """Entropy of the joint matrix G(Z) ∘ G(V) where it is too large for dense eigenvalues."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -169,9 +170,30 @@ def estimated_entropy(
         return quadrature.Estimate(
             -jnp.log(top), jnp.sqrt(leading.residuals[index]) / top, jnp.int32(0)
         )
+    function, entropy = _entropy_from_trace(alpha, top)
+
+    def slope(trace):
+        return jnp.abs(jax.grad(entropy)(trace))
+
+    def tolerance(trace):
+        return rtol * jnp.abs(entropies - entropy(trace)) / slope(trace)
+
+    trace, error, probes = quadrature.trace(function, operator, leading, key, tolerance, max_probes)
+    value = entropy(trace)
+    rounding = 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)
+    return quadrature.Estimate(value, jnp.hypot(error * slope(trace), rounding), probes)
+
+
+def _entropy_from_trace(alpha: float, top: jax.Array) -> tuple[lanczos.Function, Callable]:
+    """A function f and the entropy of a K of unit trace as it follows from `tr f(K)`.
+
+    Args:
+      alpha: order, finite.
+      top: about the largest eigenvalue of K, float [].
+    """
     beta, log_top = alpha - 1, jnp.log(top)
     near_one = abs(beta) < 0.5
-    null = 8 * jnp.finfo(operator.dtype).eps * top if alpha < 1 else jnp.zeros_like(top)
+    null = 8 * jnp.finfo(top.dtype).eps * top if alpha < 1 else jnp.zeros_like(top)
 
     def power(x):
         log_x = jnp.log(jnp.where(x == 0, 1, jnp.abs(x)))
@@ -193,13 +215,4 @@ def estimated_entropy(
             return -jnp.log1p(-beta * trace) / beta
         return -(jnp.log(jnp.where(trace == 0, 1, trace)) + alpha * log_top) / beta
 
-    def slope(trace):
-        return jnp.abs(jax.grad(entropy)(trace))
-
-    def tolerance(trace):
-        return rtol * jnp.abs(entropies - entropy(trace)) / slope(trace)
-
-    trace, error, probes = quadrature.trace(function, operator, leading, key, tolerance, max_probes)
-    value = entropy(trace)
-    rounding = 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)
-    return quadrature.Estimate(value, jnp.hypot(error * slope(trace), rounding), probes)
+    return function, entropy
