@@ -101,14 +101,14 @@ def _initial(config: Any) -> tuple[Any, Any]:
 def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
     import jax
 
-    from infojax import train
+    from infojax import training
     from launch import grokking
 
     program = grokking.build(config)
-    batch = train.shard_padded(training, jax.local_device_count())
+    batch = training.shard_padded(training, jax.local_device_count())
 
     def start():
-        return train.replicate(train.init_state(program.update, params))
+        return training.replicate(training.init_state(program.update, params))
 
     def loss_of(count):
         return float(program.advance(start(), batch, count).loss[0])

@@ -57,7 +57,7 @@ def build(name: str, depth: int) -> Task:
     """Sets a contender up; the entry point of its process."""
     import jax
 
-    from infojax import losses, train
+    from infojax import losses, training
     from infojax.information import Interplay
     from launch import classifier, supervised
 
@@ -67,14 +67,14 @@ def build(name: str, depth: int) -> Task:
         zero = Interplay(*[jax.numpy.float32(0)] * 6)
         losses.global_interplay = lambda *_: zero
     model = classifier.make_model(config, data.num_classes)
-    advance = train.make_train_step(classifier.make_update(config, model, data), False)
+    advance = training.make_train_step(classifier.make_update(config, model, data), False)
     program = supervised.Program(data, "test", model, advance, None, None)
     state = supervised.init_state(program, config, _SEED)
     if name.startswith("torch"):
         return _torch(config, state.params, data)
     held = supervised.held_data(program, config, _SEED)
-    replicated = advance(train.replicate(state), held, 1)
-    report = {"first_loss": float(train.single(replicated.terms["cross_entropy"]))}
+    replicated = advance(training.replicate(state), held, 1)
+    report = {"first_loss": float(training.single(replicated.terms["cross_entropy"]))}
 
     def step():
         nonlocal replicated

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments
-from infojax.statistics import Statistics, is_usable, nan_unless
+from infojax.population.statistics import Statistics, is_usable, nan_unless
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -128,7 +128,7 @@ def neural_collapse(
     References:
       Papyan, Han & Donoho 2020, figures 2 to 6; Zhu et al. 2021, section 4 (NC1's `/ C`).
 
-    >>> from infojax.statistics import Statistics
+    >>> from infojax.population import Statistics
     >>> etf = simplex_etf(4, 8)
     >>> measured = neural_collapse(Statistics.zeros(4, 8).update(3 * etf, jnp.arange(4)), etf)
     >>> [round(float(x), 5) for x in measured]
@@ -179,7 +179,7 @@ def nearest_class_mean_agreement(
     References:
       Papyan, Han & Donoho 2020, figure 7 (which shows the disagreement).
 
-    >>> from infojax.statistics import Statistics
+    >>> from infojax.population import Statistics
     >>> etf = simplex_etf(4, 8)
     >>> statistics = Statistics.zeros(4, 8).update(3 * etf, jnp.arange(4))
     >>> float(nearest_class_mean_agreement(etf, statistics, etf))

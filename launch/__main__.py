@@ -16,9 +16,9 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from infojax import processes
 from infojax.errors import UserError
-from infojax.interrupts import Interrupted
+from infojax.training import processes
+from infojax.training.interrupts import Interrupted
 from launch import distributed
 from launch import workdir as workdirs
 

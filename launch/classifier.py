@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from infojax import evaluation, losses, train
+from infojax import losses, training
 from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.models.wide_resnet import WideResNet, head_of
+from infojax.training import evaluation
 
 _TERMS = ("cross_entropy", "mutual_information", "entropy_difference", "mir", "hdr", "accuracy")
 _SAMPLING, _AUGMENTATION = 0, 1  # streams of random numbers of a key of data
@@ -50,7 +51,7 @@ def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
         config.num_groups,
         config.first_stride,
         config.batchnorm_decay,
-        train.AXIS if config.batchnorm_sync else None,
+        training.AXIS if config.batchnorm_sync else None,
         jnp.dtype(config.compute_dtype),
     )
 
@@ -70,9 +71,9 @@ def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
     return batch.astype(jnp.float32) * scale[None, None, None] - shift[None, None, None]
 
 
-def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.Update:
+def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.Update:
     """Returns loss, optimiser and what else makes an update."""
-    return train.Update(
+    return training.Update(
         _make_loss(config, model, data),
         make_optimizer(config),
         config.ema_decay or None,
@@ -103,13 +104,13 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     )
 
 
-def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.LossFn:
+def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.LossFn:
     """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
     size = config.batch_size // (config.accumulate_steps * jax.device_count())
     n, ratios = len(data.train.labels), config.information_terms == "ratios"
 
     def loss_fn(params, model_state, held: Data, index):
-        replica = index * jax.device_count() + jax.lax.axis_index(train.AXIS)
+        replica = index * jax.device_count() + jax.lax.axis_index(training.AXIS)
         positions = replica * size + jnp.arange(size, dtype=jnp.int32)
         rows = shuffled_epochs(jax.random.fold_in(held.key, _SAMPLING), positions, n)
         augmentation = jax.random.fold_in(held.key, _AUGMENTATION)
@@ -124,7 +125,7 @@ def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) ->
             mutable=["batch_stats"],
         )
         ce = jnp.mean(losses.cross_entropy(logits, y, held.weights.smoothing))
-        shared = losses.global_interplay(z, head_of(params)[0][y], train.AXIS)
+        shared = losses.global_interplay(z, head_of(params)[0][y], training.AXIS)
         difference = jnp.abs(shared.entropy_z - shared.entropy_v)
         gain, cost = (shared.mir, shared.hdr) if ratios else (shared.mutual_information, difference)
         loss = ce - held.weights.mi * gain + held.weights.id * cost

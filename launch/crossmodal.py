@@ -10,14 +10,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import alignment, plots, processes
+from infojax import alignment
 from infojax.data import few_shot
 from infojax.data.few_shot import Features, Shots
 from infojax.errors import UserError
 from infojax.models import adapters
-from infojax.progress import Progress
-from infojax.recorder import append_line, read_lines
-from launch import adaptation, paired
+from infojax.training import processes
+from infojax.training.progress import Progress
+from infojax.training.recorder import append_line, read_lines
+from launch import adaptation, paired, plots
 from launch.adaptation import Measures, Outcome, Plan, Task
 from launch.observations import spread
 from launch.seeds import check_at_least

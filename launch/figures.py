@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from infojax import plots
 from infojax.errors import UserError
+from launch import plots
 
 
 def main(argv: list[str] | None = None) -> int:

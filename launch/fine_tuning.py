@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, information, processes, pruning, train
-from infojax.checkpoint import Checkpoints
-from infojax.recorder import read_records
+from infojax import information, training
+from infojax.methods import pruning
+from infojax.training import evaluation, processes
+from infojax.training.checkpoint import Checkpoints
+from infojax.training.recorder import read_records
 from launch import classifier, seeds, supervised
 
 METHODS = ("one_shot", "gradual", "random")
@@ -36,7 +38,7 @@ class Study(NamedTuple):
     config: ConfigDict
     finetune: ConfigDict
     program: supervised.Program
-    update: train.Update
+    update: training.Update
     features: Callable[[Any, Any, jax.Array], jax.Array]
     compare: Callable[[list[jax.Array], list[jax.Array], jax.Array], dict[str, jax.Array]]
     shards: evaluation.Shards
@@ -45,7 +47,7 @@ class Study(NamedTuple):
         """Features of the test images, chunk by chunk, of replicated parameters."""
         return [self.features(params, model_state, images) for images in self.shards.images]
 
-    def measure(self, params: Any, model_state: Any) -> train.Metrics:
+    def measure(self, params: Any, model_state: Any) -> training.Metrics:
         """Metrics of replicated parameters on the test images."""
         name = self.program.split
         return self.program.measure_population(name, params, model_state, self.shards)
@@ -94,9 +96,9 @@ def build(config: ConfigDict, finetune: ConfigDict) -> Study:
     return Study(
         config,
         finetune,
-        program._replace(advance=train.make_train_step(update, jax.default_backend() != "cpu")),
+        program._replace(advance=training.make_train_step(update, jax.default_backend() != "cpu")),
         update,
-        train.mapped(lambda *arguments: forward(*arguments)[0]),
+        training.mapped(lambda *arguments: forward(*arguments)[0]),
         make_compare(tuple(config.metric_batch_sizes)),
         evaluation.shard(program.data.test, config.eval_batch_size),
     )
@@ -104,7 +106,7 @@ def build(config: ConfigDict, finetune: ConfigDict) -> Study:
 
 def trained(study: Study, seed: int, params: Any, model_state: Any) -> Trained:
     """Measures a network, not replicated, that is to be pruned."""
-    on_devices = train.replicate((params, model_state))
+    on_devices = training.replicate((params, model_state))
     metrics = study.measure(*on_devices)
     return Trained(
         seed,
@@ -127,14 +129,14 @@ def prune(
     Raises:
       RuntimeError: the checkpoint does not hold the mask's zeros.
     """
-    state = train.init_state(study.update, trained.params, trained.model_state)
+    state = training.init_state(study.update, trained.params, trained.model_state)
     if method == "one_shot":
         state = with_sparsity(study, state, sparsity)
     elif method == "random":
         key = jax.random.fold_in(jax.random.key(trained.seed), _MASKS)
         state = _with_mask(state, pruning.random_mask(key, state.params, sparsity, study.prunable))
 
-    def advance(state: train.TrainState, count: int) -> train.TrainState:
+    def advance(state: training.TrainState, count: int) -> training.TrainState:
         if method == "gradual":
             return advance_gradually(study, trained, sparsity, state, count)
         return study.program.advance(state, trained.held, count)
@@ -153,12 +155,12 @@ def prune(
     return {"before": first, "after": last, **check_zeros(study, directory, state, sparsity)}
 
 
-def with_sparsity(study: Study, state: train.TrainState, sparsity: float) -> train.TrainState:
+def with_sparsity(study: Study, state: training.TrainState, sparsity: float) -> training.TrainState:
     """A state, not replicated, pruned by magnitude; what was pruned before goes first."""
     return _with_mask(state, pruning.magnitude_mask(state.params, sparsity, study.prunable))
 
 
-def _with_mask(state: train.TrainState, mask: pruning.Mask) -> train.TrainState:
+def _with_mask(state: training.TrainState, mask: pruning.Mask) -> training.TrainState:
     """Parameters, their average and the optimiser's state with a mask."""
     return state.replace(
         params=pruning.apply_mask(state.params, mask),
@@ -168,11 +170,11 @@ def _with_mask(state: train.TrainState, mask: pruning.Mask) -> train.TrainState:
 
 
 def advance_gradually(
-    study: Study, trained: Trained, final: float, state: train.TrainState, count: int
-) -> train.TrainState:
+    study: Study, trained: Trained, final: float, state: training.TrainState, count: int
+) -> training.TrainState:
     """Updates of a replicated state, the sparsity growing every `mask_every` steps."""
     every, end = study.config.mask_every, study.config.gradual_steps
-    step = int(train.single(state.step))
+    step = int(training.single(state.step))
     stop = step + count
     while step < stop:
         target = min(stop, (step // every + 1) * every)
@@ -181,23 +183,23 @@ def advance_gradually(
         if step % every == 0 and step <= end:
             # On the host, where floor(s n) is exact in double precision.
             sparsity = float(pruning.gradual_sparsity(step, end, final))
-            state = train.replicate(with_sparsity(study, train.single(state), sparsity))
+            state = training.replicate(with_sparsity(study, training.single(state), sparsity))
     return state
 
 
-def evaluate(study: Study, trained: Trained, replicated: train.TrainState) -> train.Metrics:
+def evaluate(study: Study, trained: Trained, replicated: training.TrainState) -> training.Metrics:
     """Metrics of a network, and what its features share with those before pruning."""
     split = study.program.split
     network = supervised.evaluated_params(replicated), replicated.model_state
     found = study.measure(*network)
     features = study.features_of(*network)
-    shared = train.single(study.compare(trained.features, features, study.shards.labels))
+    shared = training.single(study.compare(trained.features, features, study.shards.labels))
     found |= {f"{split}/{name}": float(value) for name, value in shared.items()}
     entropies = trained.entropy, found[f"{split}/entropy_features"]
     largest = max(entropies)
     difference = abs(entropies[0] - entropies[1])
     found[f"{split}/between_population_hdr"] = difference / largest if largest > 0 else 0.0
-    return found | supervised.terms_of(train.single(replicated))
+    return found | supervised.terms_of(training.single(replicated))
 
 
 def make_compare(sizes: tuple[int, ...]) -> Callable[..., dict[str, jax.Array]]:
@@ -218,16 +220,16 @@ def make_compare(sizes: tuple[int, ...]) -> Callable[..., dict[str, jax.Array]]:
             full = jnp.all(labels.reshape(-1, n) >= 0, 1)
             pairs = z.reshape(-1, n, z.shape[1]), v.reshape(-1, n, v.shape[1])
             shared = jax.lax.map(lambda pair: information.interplay(*pair), pairs)
-            count = jax.lax.psum(jnp.sum(full), train.AXIS).astype(jnp.float32)
+            count = jax.lax.psum(jnp.sum(full), training.AXIS).astype(jnp.float32)
             for name, values in (("mir", shared.mir), ("hdr", shared.hdr)):
-                total = jax.lax.psum(jnp.sum(jnp.where(full, values, 0)), train.AXIS)
+                total = jax.lax.psum(jnp.sum(jnp.where(full, values, 0)), training.AXIS)
                 found[f"between_{name}_{n}"] = total / count
         return found
 
-    return train.mapped(compare)
+    return training.mapped(compare)
 
 
-def read_checkpoint(directory: Path, template: train.TrainState) -> train.TrainState | None:
+def read_checkpoint(directory: Path, template: training.TrainState) -> training.TrainState | None:
     """Returns the newest state in a directory of checkpoints."""
     checkpoints = Checkpoints(directory / "checkpoints")
     try:
@@ -237,7 +239,7 @@ def read_checkpoint(directory: Path, template: train.TrainState) -> train.TrainS
 
 
 def check_zeros(
-    study: Study, directory: Path, template: train.TrainState, sparsity: float
+    study: Study, directory: Path, template: training.TrainState, sparsity: float
 ) -> dict[str, int]:
     """Counts the weights that may be pruned, and the zeros among them, in a checkpoint.
 

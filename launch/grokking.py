@@ -11,12 +11,13 @@ import optax
 from ml_collections import ConfigDict
 
 import infojax
-from infojax import collapse, loop, losses, plots, population, processes, train
+from infojax import collapse, losses, population, training
 from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
-from infojax.statistics import Statistics
-from launch import observations, seeds
+from infojax.population.statistics import Statistics
+from infojax.training import loop, processes
+from launch import observations, plots, seeds
 from launch.workdir import write_json
 
 _LOSSES = {
@@ -30,8 +31,8 @@ class Program(NamedTuple):
     """What all seeds share: the model, its update and the compiled functions."""
 
     model: PairTransformer
-    update: train.Update
-    advance: train.Advance
+    update: training.Update
+    advance: training.Advance
     measure: Any
 
 
@@ -73,11 +74,11 @@ def build(config: ConfigDict) -> Program:
         _, logits = _outputs(model, params, examples)
         return jnp.sum(weights * example_loss(logits, examples.results))
 
-    update = train.Update(train.stateless(loss_fn), optimizer)
+    update = training.Update(training.stateless(loss_fn), optimizer)
     return Program(
         model,
         update,
-        train.make_train_step(update),
+        training.make_train_step(update),
         jax.jit(
             functools.partial(measure, model, config.metric_batch_sizes, config.population_splits)
         ),
@@ -96,12 +97,12 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
             "examples; use smaller ones"
         )
     params = program.model.init(jax.random.key(seed), training.operands[:1])["params"]
-    batch = train.shard_padded(training, jax.local_device_count())
+    batch = training.shard_padded(training, jax.local_device_count())
     order = np.random.default_rng([seed, 1]).permutation(len(test.results))
     test = modular.Examples(*(x[order] for x in test))  # so that test batches are its first rows
 
-    def evaluate(replicated: train.TrainState) -> train.Metrics:
-        state = train.single(replicated)
+    def evaluate(replicated: training.TrainState) -> training.Metrics:
+        state = training.single(replicated)
         metrics = program.measure(state.params, training, test)
         metrics["train/loss_spike"] = state.spike
         return {name: float(value) for name, value in metrics.items()}
@@ -109,7 +110,7 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
     seeds.fit(
         directory,
         config,
-        train.init_state(program.update, params),
+        training.init_state(program.update, params),
         lambda state, count: program.advance(state, batch, count),
         evaluate,
         loop.evaluation_steps(config.num_steps, config.eval_every),

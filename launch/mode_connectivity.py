@@ -16,14 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, plots, processes, train
+from infojax import training
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
-from infojax.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
-from infojax.progress import Progress
-from infojax.recorder import append_line, read_lines, read_records
-from launch import classifier, path_summary, seeds, supervised
+from infojax.methods.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
+from infojax.training import evaluation, processes
+from infojax.training.progress import Progress
+from infojax.training.recorder import append_line, read_lines, read_records
+from launch import classifier, path_summary, plots, seeds, supervised
 from launch import workdir as workdirs
 
 POINTS = "points.jsonl"
@@ -47,7 +48,7 @@ class Network(NamedTuple):
     model_state: Any
 
 
-Line = Callable[[Network, Network, float], dict[str, train.Metrics]]
+Line = Callable[[Network, Network, float], dict[str, training.Metrics]]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -133,7 +134,7 @@ def train_endpoint(
         shared = endpoint_config(config, seed, rate, "trunk")
         state = _train(program, shared, config.fork_step, state, place("trunk"))
     state = _train(program, endpoint, config.num_steps, state, place(member))
-    return Network(*train.replicate((supervised.evaluated_params(state), state.model_state)))
+    return Network(*training.replicate((supervised.evaluated_params(state), state.model_state)))
 
 
 def _directory(config: ConfigDict, workdir: Path, seed: int, rate: float, member: str) -> Path:
@@ -141,7 +142,7 @@ def _directory(config: ConfigDict, workdir: Path, seed: int, rate: float, member
     return root / f"rate={rate},seed={seed}" / member
 
 
-def _train(program, endpoint, num_steps, state, directory) -> train.TrainState:
+def _train(program, endpoint, num_steps, state, directory) -> training.TrainState:
     shorter = endpoint.copy_and_resolve_references()
     shorter.num_steps = num_steps
     with contextlib.ExitStack() as stack:
@@ -161,12 +162,12 @@ def make_line(program: supervised.Program, config: ConfigDict) -> Line:
     Each of its parts is compiled once for all points, and called from the host: XLA's CPU backend
     is slow at convolutions within loops.
     """
-    between = train.mapped(interpolate)
+    between = training.mapped(interpolate)
     recompute = make_recompute(program, config)
     shards = evaluation.shard(program.data.test, config.eval_batch_size)
 
-    def line(a: Network, b: Network, omega: float) -> dict[str, train.Metrics]:
-        where = train.replicate(jnp.float32(omega))
+    def line(a: Network, b: Network, omega: float) -> dict[str, training.Metrics]:
+        where = training.replicate(jnp.float32(omega))
         params, model_state = between(a, b, where)
         states = {
             "interpolated": lambda: model_state,
@@ -198,10 +199,10 @@ def make_recompute(
             updated = program.model.apply(variables, images, train=True, mutable=["batch_stats"])
             return updated[1]["batch_stats"]
 
-        return recompute_batch_stats(apply, params, batch_stats, batch[None], train.AXIS)
+        return recompute_batch_stats(apply, params, batch_stats, batch[None], training.AXIS)
 
-    run = train.mapped(of_batch)
-    merge = train.mapped(
+    run = training.mapped(of_batch)
+    merge = training.mapped(
         lambda found: merge_batch_stats(jax.tree.map(lambda *x: jnp.stack(x), *found))
     )
     batches = training_batches(program, config)
@@ -228,12 +229,12 @@ def training_batches(program: supervised.Program, config: ConfigDict) -> list[ja
 
     def on_devices(index):
         parts = draw(x, jnp.int32(index)).reshape(devices, size, *x.shape[1:])
-        return train.put_shards(parts[first : first + jax.local_device_count()])
+        return training.put_shards(parts[first : first + jax.local_device_count()])
 
     return [on_devices(index) for index in range(config.recompute_batches)]
 
 
-def _check_finite(found: dict[str, train.Metrics], omega: float) -> None:
+def _check_finite(found: dict[str, training.Metrics], omega: float) -> None:
     for treatment, metrics in found.items():
         for name, value in metrics.items():
             if not math.isfinite(value):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax.interpolation import barrier
+from infojax.methods.interpolation import barrier
 from launch.comparison import interval
 from launch.observations import spread
 

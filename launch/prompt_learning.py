@@ -11,14 +11,15 @@ from ml_collections import ConfigDict
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from infojax import alignment, loop, losses, plots, processes, train
+from infojax import alignment, losses, training
 from infojax.data import few_shot, image_text
 from infojax.data.few_shot import Features, Shots
 from infojax.errors import UserError
 from infojax.models import clip_weights
 from infojax.models.clip import CLIP, Architecture, Tower
 from infojax.moments import unit_rows
-from launch import adaptation, encoders, paired, seeds
+from infojax.training import loop, processes
+from launch import adaptation, encoders, paired, plots, seeds
 from launch.observations import spread
 from launch.workdir import write_json
 
@@ -124,12 +125,12 @@ def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -
     plan = few_shot.draw_batches(shots.train, config.num_steps, config.batch_size, seed)
     shares = plan.reshape(len(plan), jax.device_count(), -1).swapaxes(0, 1)
     first = jax.process_index() * jax.local_device_count()
-    plan = train.put_shards(shares[first : first + jax.local_device_count()])
-    params, images, labels = train.replicate((problem.params, features.images, features.labels))
+    plan = training.put_shards(shares[first : first + jax.local_device_count()])
+    params, images, labels = training.replicate((problem.params, features.images, features.labels))
     data = Data(params, images, labels, plan)
     size = min(config.batch_size, len(shots.train)) / jax.device_count()
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    update = train.Update(
+    update = training.Update(
         make_loss(problem, config.variant, size),
         optax.adamw(schedule, weight_decay=config.weight_decay),
     )
@@ -137,17 +138,17 @@ def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -
     start = 0.02 * jax.random.normal(jax.random.key(seed), (config.context_tokens, width))
     contexts = jnp.tile(start, (len(problem.weights), 1, 1))
     loop_on_device = jax.default_backend() != "cpu"  # 3 times slower there
-    advance = train.make_train_step(update, loop_on_device)
+    advance = training.make_train_step(update, loop_on_device)
     measure = jax.jit(make_measure(problem, shots))
 
-    def evaluate(replicated: train.TrainState) -> train.Metrics:
-        contexts = train.single(replicated.params)
+    def evaluate(replicated: training.TrainState) -> training.Metrics:
+        contexts = training.single(replicated.params)
         return {k: float(v) for k, v in measure(contexts, problem.params).items()}
 
     seeds.fit(
         directory,
         config,
-        train.init_state(update, contexts),
+        training.init_state(update, contexts),
         lambda state, count: advance(state, data, count),
         evaluate,
         loop.evaluation_steps(config.num_steps, config.eval_every),
@@ -155,7 +156,7 @@ def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -
     )
 
 
-def make_loss(problem: Problem, variant: str, size: float) -> train.LossFn:
+def make_loss(problem: Problem, variant: str, size: float) -> training.LossFn:
     """Returns the sum over contexts of `(1 - λ) CE + λ CMA`.
 
     Args:
@@ -175,7 +176,7 @@ def make_loss(problem: Problem, variant: str, size: float) -> train.LossFn:
             logits = scale * images @ texts.T
             ce = losses.cross_entropy(logits, jnp.maximum(y, 0))
             ce = jnp.sum(jnp.where(inside, ce, 0)) / size
-            cma = losses.cross_modal_alignment(images, texts, y, variant, train.AXIS)
+            cma = losses.cross_modal_alignment(images, texts, y, variant, training.AXIS)
             return (1 - weight) * ce + weight * cma
 
         return jnp.sum(jax.vmap(of_context)(contexts, problem.weights)), (model_state, {})

@@ -7,11 +7,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import plots, processes
 from infojax.errors import UserError
-from infojax.progress import Progress
-from infojax.recorder import append_line, read_lines
-from launch import fine_tuning, pruning_summary, seeds, supervised
+from infojax.training import processes
+from infojax.training.progress import Progress
+from infojax.training.recorder import append_line, read_lines
+from launch import fine_tuning, plots, pruning_summary, seeds, supervised
 from launch import workdir as workdirs
 from launch.fine_tuning import METHODS, Study, Trained
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import loop, train
-from infojax.checkpoint import Checkpoints
+from infojax import training
 from infojax.errors import UserError
-from infojax.recorder import Recorder, read_records
+from infojax.training import loop
+from infojax.training.checkpoint import Checkpoints
+from infojax.training.recorder import Recorder, read_records
 
 
 def directories(workdir: Path, config: ConfigDict) -> dict[int, Path]:
@@ -26,12 +27,12 @@ def histories(workdir: Path, config: ConfigDict) -> list[list[dict[str, float]]]
 def fit(
     directory: Path,
     config: ConfigDict,
-    state: train.TrainState,
-    advance: Callable[[train.TrainState, int], train.TrainState],
-    evaluate: Callable[[train.TrainState], train.Metrics],
+    state: training.TrainState,
+    advance: Callable[[training.TrainState, int], training.TrainState],
+    evaluate: Callable[[training.TrainState], training.Metrics],
     eval_steps: Iterable[int],
     shown: Sequence[str],
-) -> train.TrainState:
+) -> training.TrainState:
     """`loop.fit` with checkpoints and records in a directory, as a config says."""
     directory.mkdir(parents=True, exist_ok=True)
     checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)

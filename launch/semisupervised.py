@@ -1,7 +1,7 @@
 """Few labels: FixMatch, FreeMatch and the information losses (Table 1).
 
 From data to metric: `semisupervised_loss` draws labelled, weakly and strongly augmented images and
-passes them through the network together, `train.train_step` updates, `supervised.make_evaluate`
+passes them through the network together, `training.train_step` updates, `supervised.make_evaluate`
 measures.
 """
 
@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, freematch, plots, processes, train
+from infojax import training
 from infojax.data import images, labelled
 from infojax.errors import UserError
+from infojax.methods import freematch
 from infojax.models.wide_resnet import WideResNet, head_of
-from infojax.recorder import read_records
-from launch import classifier, observations, seeds, supervised
+from infojax.training import evaluation, processes
+from infojax.training.recorder import read_records
+from launch import classifier, observations, plots, seeds, supervised
 from launch import semisupervised_loss as loss
 from launch.workdir import write_json
 
@@ -104,7 +106,7 @@ def build(config: ConfigDict) -> Program:
         data,
         supervised.split_of(config),
         model,
-        train.make_train_step(make_update(config, model, data), jax.default_backend() != "cpu"),
+        training.make_train_step(make_update(config, model, data), jax.default_backend() != "cpu"),
         *supervised.make_measures(config, _make_forward(model, data)),
     )
     only_accuracy = evaluation.Metrics((), False)
@@ -119,10 +121,10 @@ def _make_forward(model: WideResNet, data: images.ImageData) -> evaluation.Forwa
     )
 
 
-def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.Update:
+def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.Update:
     """Returns loss, optimiser and what else makes an update."""
     terms = loss.LABELLED_TERMS + loss.UNLABELLED_TERMS * (config.method != "supervised")
-    return train.Update(
+    return training.Update(
         loss.make_loss(config, model, data),
         classifier.make_optimizer(config),
         config.ema_decay or None,
@@ -130,13 +132,15 @@ def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -
     )
 
 
-def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainState:
+def init_state(program: Program, config: ConfigDict, seed: int) -> training.TrainState:
     """Returns a seed's state before training, thresholds included."""
     network = program.network
     params, model_state = supervised.init_variables(network, seed)
     if config.method != "supervised":
         model_state["freematch"] = freematch.init(network.data.num_classes)
-    return train.init_state(make_update(config, network.model, network.data), params, model_state)
+    return training.init_state(
+        make_update(config, network.model, network.data), params, model_state
+    )
 
 
 def held_data(program: Program, config: ConfigDict, seed: int) -> loss.Data:
@@ -147,7 +151,7 @@ def held_data(program: Program, config: ConfigDict, seed: int) -> loss.Data:
     rows = labelled_set(program, config, seed)
     x, y = program.pool
     held = loss.Data(jnp.asarray(x), jnp.asarray(y), jnp.asarray(rows), key, weights)
-    return train.replicate(held)
+    return training.replicate(held)
 
 
 def labelled_set(program: Program, config: ConfigDict, seed: int) -> np.ndarray:
@@ -162,7 +166,9 @@ def _label_seed(config: ConfigDict, seed: int) -> int:
     return config.label_seed + seed - config.seed
 
 
-def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> train.TrainState:
+def run_seed(
+    program: Program, config: ConfigDict, seed: int, directory: Path
+) -> training.TrainState:
     """Trains one seed, or goes on with it; returns its final state."""
     if processes.first():
         rows = labelled_set(program, config, seed).tolist()
@@ -183,14 +189,14 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
 
 def _make_evaluate(
     program: Program, config: ConfigDict, directory: Path
-) -> Callable[[train.TrainState], train.Metrics]:
+) -> Callable[[training.TrainState], training.Metrics]:
     """What `supervised` measures, the parameters without averaging, and the best accuracy yet."""
     split = program.network.split
     accuracy, best = f"{split}/accuracy", f"{split}/best_accuracy"
     measure = supervised.make_evaluate(program.network, config)
     shards = evaluation.shard(program.network.data.test, config.eval_batch_size)
 
-    def evaluate(replicated: train.TrainState) -> train.Metrics:
+    def evaluate(replicated: training.TrainState) -> training.Metrics:
         metrics = measure(replicated)
         raw = program.measure_raw("raw", replicated.params, replicated.model_state, shards)
         before = processes.from_first(lambda: [r[accuracy] for r in read_records(directory)])

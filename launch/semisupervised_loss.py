@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from infojax import freematch, losses, train
+from infojax import losses, training
 from infojax.data import images, randaugment
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
+from infojax.methods import freematch
 from infojax.models.wide_resnet import WideResNet, head_of
 from launch import classifier
 
@@ -80,7 +81,7 @@ class Pseudo(NamedTuple):
     mask: jax.Array
 
 
-def make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> train.LossFn:
+def make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.LossFn:
     """`CE + w_u L_u + w_f L_f - λ_mi I + λ_id |ΔH|` of a batch that is drawn here."""
     b = config.batch_size // jax.device_count()
     m = config.unlabelled_ratio * b
@@ -116,7 +117,7 @@ def make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> 
 def _drawn(config: ConfigDict, held: Data, index: jax.Array) -> Batch:
     """This replica's images of a step; they do not depend on how many replicas there are."""
     keys = {name: jax.random.fold_in(held.key, i) for i, name in enumerate(_STREAMS)}
-    replica = index * jax.device_count() + jax.lax.axis_index(train.AXIS)
+    replica = index * jax.device_count() + jax.lax.axis_index(training.AXIS)
     b = config.batch_size // jax.device_count()
 
     def crops(stream: str, rows: jax.Array, positions: jax.Array) -> jax.Array:
@@ -136,7 +137,7 @@ def _drawn(config: ConfigDict, held: Data, index: jax.Array) -> Batch:
     return Batch(jnp.concatenate([x, weak, strong]), y, held.labels[rows])
 
 
-def _labelled_terms(logits: jax.Array, y: jax.Array) -> tuple[jax.Array, train.Terms]:
+def _labelled_terms(logits: jax.Array, y: jax.Array) -> tuple[jax.Array, training.Terms]:
     ce = jnp.mean(losses.cross_entropy(logits, y))
     hits = (jnp.argmax(logits, -1) == y).astype(jnp.float32)
     return ce, {"cross_entropy": ce, "accuracy": jnp.mean(hits)}
@@ -148,9 +149,9 @@ def _unlabelled_terms(
     weak: jax.Array,
     strong: jax.Array,
     truth: jax.Array,
-) -> tuple[freematch.State, Pseudo, train.Terms]:
+) -> tuple[freematch.State, Pseudo, training.Terms]:
     """The next thresholds, what passes them, and its losses; FixMatch has no fairness loss."""
-    q, axis = jax.nn.softmax(weak), train.AXIS
+    q, axis = jax.nn.softmax(weak), training.AXIS
     if config.method == "freematch":
         state, mask, labels = freematch.update(state, q, axis, config.threshold_momentum)
         fairness = freematch.fairness_loss(state, strong, mask, axis)
@@ -175,10 +176,10 @@ def _unlabelled_terms(
 
 def _information_terms(
     z: jax.Array, y: jax.Array, mask: jax.Array, w: jax.Array, weights: Weights
-) -> tuple[jax.Array, train.Terms]:
+) -> tuple[jax.Array, training.Terms]:
     """`-λ_mi I + λ_id |ΔH|` of the samples of all replicas that pass: zero rows do not count."""
     passing = mask[:, None]
-    shared = losses.global_interplay(passing * z, passing * w[y], train.AXIS)
+    shared = losses.global_interplay(passing * z, passing * w[y], training.AXIS)
     difference = jnp.abs(shared.entropy_z - shared.entropy_v)
     terms = {
         "mutual_information": shared.mutual_information,
@@ -189,6 +190,6 @@ def _information_terms(
     return weights.id * difference - weights.mi * shared.mutual_information, terms
 
 
-def statistics_of(model_state: train.ModelState) -> dict[str, Any]:
+def statistics_of(model_state: training.ModelState) -> dict[str, Any]:
     """Of BatchNorm, without the thresholds."""
     return {"batch_stats": model_state["batch_stats"]}

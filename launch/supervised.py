@@ -1,6 +1,6 @@
 """Image classification with MIR and HDR along the way (Figures 1 and 2, Table 2).
 
-From data to metric: the loss in `classifier` draws a batch, `train.train_step` updates,
+From data to metric: the loss in `classifier` draws a batch, `training.train_step` updates,
 `evaluation.make_measure` measures.
 """
 
@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from infojax import evaluation, plots, processes, train
+from infojax import training
 from infojax.data import images
 from infojax.errors import UserError
 from infojax.models.wide_resnet import WideResNet, head_of
-from launch import classifier, observations, seeds
+from infojax.training import evaluation, processes
+from launch import classifier, observations, plots, seeds
 from launch.workdir import write_json
 
 # Fields that one compiled program serves in every value: they are arguments of its step.
@@ -33,7 +34,7 @@ class Program(NamedTuple):
     data: images.ImageData
     split: str
     model: WideResNet
-    advance: train.Advance
+    advance: training.Advance
     measure: Any
     measure_population: Any
 
@@ -61,7 +62,7 @@ def build(config: ConfigDict) -> Program:
     data = load_data(config)
     model = classifier.make_model(config, data.num_classes)
     loop_on_device = jax.default_backend() != "cpu"
-    advance = train.make_train_step(classifier.make_update(config, model, data), loop_on_device)
+    advance = training.make_train_step(classifier.make_update(config, model, data), loop_on_device)
     measures = make_measures(config, classifier.make_forward(model, data))
     return Program(data, split_of(config), model, advance, *measures)
 
@@ -93,15 +94,15 @@ def make_measures(config: ConfigDict, forward: evaluation.Forward) -> tuple[Any,
     return by_batch, whole
 
 
-def init_state(program: Program, config: ConfigDict, seed: int) -> train.TrainState:
+def init_state(program: Program, config: ConfigDict, seed: int) -> training.TrainState:
     """Returns a seed's state before training."""
     params, model_state = init_variables(program, seed)
-    return train.init_state(
+    return training.init_state(
         classifier.make_update(config, program.model, program.data), params, model_state
     )
 
 
-def init_variables(program: Program, seed: int) -> tuple[train.Params, dict[str, Any]]:
+def init_variables(program: Program, seed: int) -> tuple[training.Params, dict[str, Any]]:
     """Returns a seed's parameters and BatchNorm statistics."""
     init = jax.jit(functools.partial(program.model.init, train=False))
     example = np.zeros((1, *program.data.train.images.shape[1:]), np.float32)
@@ -118,10 +119,12 @@ def held_data(program: Program, config: ConfigDict, seed: int, stream: int = 1) 
     weights = classifier.Weights(*(jnp.float32(config[name]) for name in names))
     key = jax.random.fold_in(jax.random.key(seed), stream)
     x, y = program.data.train
-    return train.replicate(classifier.Data(jnp.asarray(x), jnp.asarray(y), key, weights))
+    return training.replicate(classifier.Data(jnp.asarray(x), jnp.asarray(y), key, weights))
 
 
-def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> train.TrainState:
+def run_seed(
+    program: Program, config: ConfigDict, seed: int, directory: Path
+) -> training.TrainState:
     """Trains one seed, or goes on with it; returns its final state."""
     state, held = init_state(program, config, seed), held_data(program, config, seed)
     return fit(program, config, state, held, directory)
@@ -130,10 +133,10 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
 def fit(
     program: Program,
     config: ConfigDict,
-    state: train.TrainState,
+    state: training.TrainState,
     held: classifier.Data,
     directory: Path,
-) -> train.TrainState:
+) -> training.TrainState:
     """Trains a state, which need not be of step 0, to the end, or goes on with it."""
     return seeds.fit(
         directory,
@@ -160,7 +163,7 @@ def shown(program: Program, config: ConfigDict) -> tuple[str, ...]:
 
 def make_evaluate(
     program: Program, config: ConfigDict
-) -> Callable[[train.TrainState], train.Metrics]:
+) -> Callable[[training.TrainState], training.Metrics]:
     """Returns a function of a replicated state that measures the splits a config names."""
     splits = {program.split: program.data.test, "train": program.data.train}
     measured = {
@@ -169,24 +172,24 @@ def make_evaluate(
         if name == program.split or name in config.population_splits
     }
 
-    def evaluate(replicated: train.TrainState) -> train.Metrics:
+    def evaluate(replicated: training.TrainState) -> training.Metrics:
         params = evaluated_params(replicated)
-        metrics: train.Metrics = {}
+        metrics: training.Metrics = {}
         for name, shards in measured.items():
             whole = name in config.population_splits
             measure = program.measure_population if whole else program.measure
             metrics |= measure(name, params, replicated.model_state, shards)
-        return metrics | terms_of(train.single(replicated))
+        return metrics | terms_of(training.single(replicated))
 
     return evaluate
 
 
-def evaluated_params(state: train.TrainState) -> train.Params:
+def evaluated_params(state: training.TrainState) -> training.Params:
     """The moving average of the parameters where there is one."""
     return state.params if state.ema is None else state.ema
 
 
-def terms_of(state: train.TrainState) -> train.Metrics:
+def terms_of(state: training.TrainState) -> training.Metrics:
     """The terms of the loss of the latest batch; none before the first."""
     if int(state.step) == 0:
         return {}

@@ -8,10 +8,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import plots, processes
 from infojax.errors import UserError
-from infojax.recorder import read_records
-from launch import comparison, seeds
+from infojax.training import processes
+from infojax.training.recorder import read_records
+from launch import comparison, plots, seeds
 from launch.workdir import write_json
 
 

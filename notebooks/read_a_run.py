@@ -26,8 +26,8 @@ import numpy as np
 from IPython.display import Image, display
 from scipy import stats
 
-from infojax import plots
-from infojax.recorder import read_records
+from infojax.training.recorder import read_records
+from launch import plots
 
 # %matplotlib inline
 runs = []  # for example [Path("../runs/cifar10"), Path("../runs/cifar10-smoothed")]

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from flax import jax_utils
 
-from infojax import losses, train
+from infojax import losses, training
 
 FEATURES, CLASSES = 4, 3
 
@@ -52,16 +52,16 @@ def with_information(params, batch):
     """The cross-entropy and the information loss of the features of the global batch."""
     (inputs, labels), _ = batch
     features, rows = features_of(params, inputs), params["head"][labels]
-    information = losses.information_loss(features, rows, 0.3, 0.7, axis_name=train.AXIS)
+    information = losses.information_loss(features, rows, 0.3, 0.7, axis_name=training.AXIS)
     return cross_entropy(params, batch) + information
 
 
 def trained(loss_fn, optimizer, n, num_devices, num_steps):
     """State after some steps on n examples over some devices."""
-    update = train.Update(train.stateless(loss_fn), optimizer)
-    advance = train.make_train_step(update)
-    state = replicate(train.init_state(update, init_params()), num_devices)
-    return single(advance(state, train.shard_padded(examples(n), num_devices), num_steps))
+    update = training.Update(training.stateless(loss_fn), optimizer)
+    advance = training.make_train_step(update)
+    state = replicate(training.init_state(update, init_params()), num_devices)
+    return single(advance(state, training.shard_padded(examples(n), num_devices), num_steps))
 
 
 @jax.custom_jvp

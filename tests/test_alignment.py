@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from jax.test_util import check_grads
 
 from infojax.losses import cross_modal_alignment
+from tests import reference
 
 VARIANTS = ["classwise", "modal", "all"]
 # (n, C, d): one matrix of all classes, one with more classes than images, one matrix a class

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 
 from infojax import (
     class_interplay,
@@ -19,6 +18,7 @@ from infojax import (
     mir,
     sample_interplay,
 )
+from tests import reference
 
 SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # orders differentiable at repeated eigenvalues too
 

@@ -74,10 +74,9 @@ def test_information_loss_under_shard_map(check_vma):
 
 
 def test_information_loss_on_eight_devices():
-    here = pathlib.Path(__file__).parent
     flags = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=8")
-    path = os.pathsep.join([str(here), str(here.parent)])
-    code = "import jax, test_devices; test_devices.check_pmap(); print(jax.device_count())"
+    path = str(pathlib.Path(__file__).parents[1])
+    code = "import jax, tests.test_devices as t; t.check_pmap(); print(jax.device_count())"
     run = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path},

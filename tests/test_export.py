@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 from jax.sharding import PartitionSpec as P
-from supervised_problem import config
 
 import infojax
-from infojax import collapse, population, train
+from infojax import collapse, population, training
 from launch import classifier, supervised
+from tests.launch.experiments.supervised_problem import config
 
 PLATFORMS = ["cuda", "tpu"]
 
@@ -27,8 +27,8 @@ def step():
     held = supervised.held_data(program, settings, 0)
     held = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], held))
     mapped = jax.shard_map(
-        functools.partial(train.train_step, update=update),
-        mesh=jax.make_mesh((2,), (train.AXIS,), axis_types=(jax.sharding.AxisType.Auto,)),
+        functools.partial(training.train_step, update=update),
+        mesh=jax.make_mesh((2,), (training.AXIS,), axis_types=(jax.sharding.AxisType.Auto,)),
         in_specs=(P(), P()),
         out_specs=P(),
         check_vma=False,

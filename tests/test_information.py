@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import infojax
 from infojax import class_interplay, gram, interplay, sample_interplay
+from tests import reference
 
 ORDERS = (1, 2, 0.7)
 quick = hypothesis.settings(deadline=None, max_examples=25, derandomize=True)

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from jax.test_util import check_grads
 
 from infojax.losses import cross_entropy, information_loss
+from tests import reference
 
 # Information loss
 

@@ -5,7 +5,8 @@ import re
 import jupytext
 import nbclient
 import pytest
-from launcher import ROOT
+
+from tests.launch.launcher import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 

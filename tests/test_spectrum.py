@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.test_util import check_grads
 
 from infojax import effective_rank, feature_entropy, gram, matrix_entropy, spectrum
+from tests import reference
 
 ORDERS = (1, 2, 0.7, 1.0001, 1.3, 3.5, 50, math.inf)
 quick = hypothesis.settings(deadline=None, max_examples=25, derandomize=True)

@@ -1,0 +1,1 @@
+"""Methods that the papers build on: pure functions and the state that they carry."""

@@ -1,0 +1,27 @@
+"""MIR, HDR and entropies of whole data sets, with standard errors, from one pass over the data."""
+
+from infojax.population.measures import (
+    PopulationInterplay,
+    class_interplay,
+    interplay,
+    interplay_of_features,
+)
+from infojax.population.similarity import (
+    class_mean_entropy,
+    effective_rank,
+    rank_bound,
+    within_class_entropies,
+)
+from infojax.population.statistics import Statistics
+
+__all__ = [
+    "PopulationInterplay",
+    "Statistics",
+    "class_interplay",
+    "class_mean_entropy",
+    "effective_rank",
+    "interplay",
+    "interplay_of_features",
+    "rank_bound",
+    "within_class_entropies",
+]

@@ -1,0 +1,53 @@
+"""Training: the step under pmap, the loop around it, and what it writes."""
+
+from infojax.training.checkpoint import Checkpoints
+from infojax.training.loop import evaluation_steps, fit
+from infojax.training.recorder import Recorder, read_records
+from infojax.training.step import (
+    AXIS,
+    Advance,
+    Batch,
+    LossFn,
+    Metrics,
+    ModelState,
+    Params,
+    Terms,
+    TrainState,
+    Update,
+    init_state,
+    make_train_step,
+    mapped,
+    put_shards,
+    replicate,
+    shard_padded,
+    single,
+    stateless,
+    train_step,
+)
+
+__all__ = [
+    "AXIS",
+    "Advance",
+    "Batch",
+    "Checkpoints",
+    "LossFn",
+    "Metrics",
+    "ModelState",
+    "Params",
+    "Recorder",
+    "Terms",
+    "TrainState",
+    "Update",
+    "evaluation_steps",
+    "fit",
+    "init_state",
+    "make_train_step",
+    "mapped",
+    "put_shards",
+    "read_records",
+    "replicate",
+    "shard_padded",
+    "single",
+    "stateless",
+    "train_step",
+]

@@ -1,0 +1,58 @@
+"""One of two processes that train image classification together; run as a module by the tests."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from infojax.training import processes
+from infojax.training.interrupts import Interrupted
+from launch import distributed, supervised
+from tests.launch.experiments.supervised_problem import config, flat
+
+STOPPED_AT = 7  # in the third call of `advance`
+
+
+def stopped_by_one(advance):
+    """`advance`, in whose third call the last process alone is told to end."""
+    calls = []
+
+    def stopping(*arguments):
+        calls.append(None)
+        if len(calls) == 3 and jax.process_index() == jax.process_count() - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(*arguments)
+
+    return stopping
+
+
+def trained(program, directory):
+    """Trains into a directory; saves all numbers of the final state as each process has them."""
+    state = supervised.run_seed(program, config(), 0, directory)
+    numbers = {name: flat(getattr(state, name)) for name in ("params", "ema", "opt_state")}
+    numbers["loss"] = np.asarray(state.loss)
+    np.savez(directory / f"final-{jax.process_index()}.npz", **numbers)
+
+
+def main(root):
+    """Trains uninterrupted; stopped by a signal to one process; and on from there."""
+    assert (jax.process_count(), jax.device_count()) == (2, 2)
+    program = supervised.build(config())
+    trained(program, root / "whole")
+    try:
+        trained(program._replace(advance=stopped_by_one(program.advance)), root / "stopped")
+    except Interrupted as stop:
+        assert (stop.signum, stop.step) == (signal.SIGTERM, STOPPED_AT)
+    if processes.first():
+        shutil.copytree(root / "stopped", root / "copied")
+    trained(program, root / "stopped")
+    processes.largest(0)
+
+
+if __name__ == "__main__":
+    _, directory = distributed.start(sys.argv)
+    main(Path(directory))

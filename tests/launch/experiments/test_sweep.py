@@ -1,0 +1,100 @@
+"""A grid of two points and two seeds on digits: its table, and going on after a stop."""
+
+import json
+
+import pytest
+
+from configs import information_loss, label_smoothing
+from infojax.errors import UserError
+from infojax.training.recorder import read_records
+from launch import supervised, sweep
+from launch.workdir import write_json
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = information_loss.get_config("smoke")
+    config.num_steps = config.eval_every = 6
+    config.population_splits = ()
+    return config
+
+
+def _run(config, workdir):
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "config.json", json.loads(config.to_json()))
+    sweep.run(config, workdir)
+    return json.loads((workdir / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("sweep")
+    return _run(config, workdir), workdir
+
+
+def _timeless(summary):
+    return {name: value for name, value in summary.items() if name != "seconds"}
+
+
+def test_summary_holds_what_the_points_recorded(finished):
+    summary, workdir = finished
+    assert summary["seeds"] == [0, 1]
+    plain, informed = summary["points"]
+    assert plain["values"] == {"mi_weight": 0.0, "id_weight": 0.0}
+    assert informed["values"] == {"mi_weight": 0.1, "id_weight": 0.1}
+    by_seed = {}
+    for name in ("mi_weight=0.0,id_weight=0.0", "mi_weight=0.1,id_weight=0.1"):
+        records = [read_records(workdir / "points" / name / f"seed-{s}")[-1] for s in (0, 1)]
+        assert [r["step"] for r in records] == [6, 6]
+        by_seed[name] = [r["test/mir_32"] for r in records]
+    values = list(by_seed.values())
+    assert [p["metrics"]["test/mir_32"]["by_seed"] for p in summary["points"]] == values
+    difference = informed["metrics"]["test/mir_32"]["difference"]["mean"]
+    expected = sum(b - a for a, b in zip(*values, strict=True)) / 2
+    assert difference == pytest.approx(expected) and difference != 0
+    table = (workdir / "table.md").read_text().splitlines()
+    assert table[0].startswith("| mi_weight | id_weight | test/accuracy | difference |")
+    assert (workdir / "figures" / "sweep.png").stat().st_size > 10_000
+
+
+def test_stopped_and_run_again(finished, config, tmp_path, monkeypatch):
+    """What is done is not done again, and what was stopped ends in the same numbers."""
+    run_seed, started = supervised.run_seed, []
+
+    def stop(program, point, seed, directory):
+        started.append((point.mi_weight, seed))
+        if started[-1] == (0.1, 0):
+            raise KeyboardInterrupt
+        return run_seed(program, point, seed, directory)
+
+    monkeypatch.setattr(supervised, "run_seed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        _run(config, tmp_path)
+    partial = json.loads((tmp_path / "summary.json").read_text())
+    assert [p["values"]["mi_weight"] for p in partial["points"]] == [0.0]
+    monkeypatch.setattr(supervised, "run_seed", run_seed)
+    lines = {p: p.read_text() for p in tmp_path.rglob("metrics.jsonl")}
+    assert len(lines) == 2
+    summary = _run(config, tmp_path)
+    assert _timeless(summary) == _timeless(finished[0])
+    assert all(path.read_text() == text for path, text in lines.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"fields": ("epsilon",), "points": ((0.0,),)}, "fields"),
+        ({"points": ()}, "points must hold"),
+        ({"points": ((0.0,), (0.0,))}, "points must hold"),
+        ({"points": ((0.0, 1.0),)}, "1 values"),
+        ({"point_experiment": "grokking"}, "cannot be swept"),
+        ({"points": ((0.0,), (1.5,))}, "label_smoothing must lie in"),
+    ],
+)
+def test_grids_that_cannot_be_run(changes, named, tmp_path):
+    """Each point is looked at before any is trained."""
+    config = label_smoothing.get_config("smoke")
+    config.update(changes)
+    with pytest.raises(UserError, match=named):
+        sweep.run(config, tmp_path)
+    assert not (tmp_path / "points").exists()

@@ -1,0 +1,252 @@
+import json
+import struct
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from infojax.errors import UserError
+from launch import plots
+from launch.plots import grokking
+
+SIZES = (16, 64)
+STEPS = (0, 1, 2, 5, 10, 100)
+
+
+def _records(offset, steps, sizes):
+    names = [
+        "test/accuracy",
+        "train/accuracy",
+        "test/loss",
+        "train/loss",
+        "weights/squared_norm",
+        "test/nc1",
+        "train/nc1",
+    ]
+    names += [f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")]
+    measured = ("mir", "hdr", "entropy_features", "entropy_head")
+    names += [f"test/{x}_{n}" for x in measured for n in sizes]
+    for step in steps:
+        values = {name: (i + 1 + offset + step / 100) / 40 for i, name in enumerate(names)}
+        yield {"step": step, "seconds": 1.0 * step, "train/loss_spike": float(step > 1), **values}
+
+
+def _write(directory, offset=0.0, steps=STEPS, sizes=SIZES):
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(record) + "\n" for record in _records(offset, steps, sizes)]
+    (directory / "metrics.jsonl").write_text("".join(lines))
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Writes a run of some seeds: offsets of their values, or one run without seed directories."""
+
+    def make(name, *offsets, steps=STEPS, sizes=SIZES, **config):
+        workdir = tmp_path / name
+        if len(offsets) > 1:
+            for i, offset in enumerate(offsets):
+                _write(workdir / f"seed-{8 + i}", offset, steps, sizes)
+        else:
+            _write(workdir, *offsets, steps=steps, sizes=sizes)
+        settings = {"experiment": "grokking", "modulus": 13, "operation": "a+b"}
+        settings["metric_batch_sizes"] = sizes
+        (workdir / "config.json").write_text(json.dumps(settings | config))
+        return workdir
+
+    return make
+
+
+@pytest.fixture
+def figures():
+    """Figures of some runs, before they are written."""
+
+    def draw(*workdirs):
+        return grokking.figures([plots.load_run(workdir) for workdir in workdirs])
+
+    yield draw
+    plt.close("all")
+
+
+def _size(path):
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", content[16:24])
+
+
+def _legend(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def test_files(make_run, tmp_path):
+    paths = plots.draw([make_run("one")], tmp_path / "new" / "figures")
+    assert [path.name for path in paths] == ["grokking.png", "grokking_details.png"]
+    assert sorted((tmp_path / "new" / "figures").iterdir()) == sorted(paths)
+    for path in paths:
+        assert path.stat().st_size > 20_000
+        assert all(800 <= pixels <= 3_000 for pixels in _size(path))
+        pixels = plt.imread(path)[..., :3]
+        assert 0.01 < np.mean(pixels < 0.9) < 0.5  # neither empty nor full
+    assert plt.get_fignums() == []
+
+
+def test_one_run(make_run, figures):
+    main = figures(make_run("one"))["grokking"]
+    accuracy, mir, hdr = main.axes
+    assert [axis.get_ylabel() for axis in main.axes] == [
+        "accuracy",
+        "MIR (test batch)",
+        "HDR (test batch)",
+    ]
+    assert _legend(accuracy) == ["test", "train"]
+    assert _legend(mir) == _legend(hdr) == ["n = 64", "n = 16"]
+    assert hdr.get_xlabel() == "epoch"
+    assert main.get_suptitle() == "Grokking: a+b mod 13, 1 seed"
+    for axis in main.axes:
+        assert axis.get_xscale() == "log"
+        low, high = axis.get_xlim()
+        assert 0.5 < low < 1
+        assert 100 < high < 200
+
+
+def test_curves_are_the_records(make_run, figures):
+    """Step 0 has no place on a logarithmic axis; all other records are drawn."""
+    drawn = figures(make_run("one"))
+    records = list(_records(0.0, STEPS, SIZES))[1:]
+    lines = {axis.get_ylabel(): axis.lines for f in drawn.values() for axis in f.axes}
+    expected = {
+        "accuracy": ["test/accuracy", "train/accuracy"],
+        "MIR (test batch)": ["test/mir_64", "test/mir_16"],
+        "HDR (test batch)": ["test/hdr_64", "test/hdr_16"],
+        "cross-entropy (nats)": ["test/loss", "train/loss"],
+        "MIR, class level": ["test/class_mir", "train/class_mir"],
+        "HDR, class level": ["test/class_hdr", "train/class_hdr"],
+        "matrix entropy (nats), test, n = 64": [
+            "test/entropy_features_64",
+            "test/entropy_head_64",
+        ],
+        "sum of squared weights": ["weights/squared_norm"],
+        "NC1": ["test/nc1", "train/nc1"],
+    }
+    assert set(lines) == set(expected)
+    for label, metrics in expected.items():
+        assert len(lines[label]) == len(metrics)
+        for line, metric in zip(lines[label], metrics, strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])
+            np.testing.assert_allclose(line.get_ydata(), [r[metric] for r in records])
+
+
+def test_details(make_run, figures):
+    details = figures(make_run("one"))["grokking_details"]
+    assert len(details.axes) == 6
+    assert [axis.get_xscale() for axis in details.axes] == ["log"] * 6
+    logarithmic = {a.get_ylabel() for a in details.axes if a.get_yscale() == "log"}
+    assert logarithmic == {"cross-entropy (nats)", "NC1"}
+
+
+def test_seeds(make_run, figures):
+    """Mean and range over the seeds, at the steps that all have reached."""
+    workdir = make_run("many", 0.0, 1.0, 5.0)
+    _write(workdir / "seed-10", 5.0, steps=STEPS[:-1])
+    main = figures(workdir)["grokking"]
+    assert main.get_suptitle() == "Grokking: a+b mod 13, mean and range of 3 seeds"
+    (line, _), (band, _) = main.axes[0].lines, main.axes[0].collections
+    np.testing.assert_array_equal(line.get_xdata(), STEPS[1:-1])
+    of_seed = [[r["test/accuracy"] for r in _records(o, STEPS[1:-1], SIZES)] for o in (0, 1, 5)]
+    np.testing.assert_allclose(line.get_ydata(), np.mean(of_seed, 0))
+    edges = band.get_paths()[0].vertices[:, 1]
+    assert edges.min() == pytest.approx(np.min(of_seed))
+    assert edges.max() == pytest.approx(np.max(of_seed))
+
+
+def test_seeds_are_in_numeric_order(make_run):
+    """seed-8, seed-9, seed-10: not in the order of letters."""
+    run = plots.load_run(make_run("many", 0.0, 1.0, 5.0))
+    assert run.name == "many"
+    firsts = [history[0]["test/accuracy"] for history in run.histories]
+    assert firsts == sorted(firsts)
+
+
+def test_a_copy_of_a_seed_is_no_seed(make_run):
+    workdir = make_run("many", 0.0, 1.0)
+    (workdir / "seed-8").rename(workdir / "seed-8-backup")
+    assert len(plots.load_run(workdir).histories) == 1
+
+
+def test_overlay_names_every_task(make_run, figures):
+    runs = [make_run("first"), make_run("second", 0.0, 1.0, modulus=17)]
+    title = figures(*runs)["grokking"].get_suptitle()
+    assert title == "Grokking: a+b mod 13 and a+b mod 17, mean and range of 1 or 2 seeds"
+
+
+def test_seed_not_begun_yet(make_run, figures):
+    workdir = make_run("many", 0.0, 1.0, 5.0)
+    (workdir / "seed-10" / "metrics.jsonl").write_text("")
+    assert figures(workdir)["grokking"].get_suptitle().endswith("mean and range of 2 seeds")
+
+
+def test_overlay(make_run, figures):
+    runs = [make_run("first"), make_run("second", 3.0)]
+    main = figures(*runs)["grokking"]
+    assert _legend(main.axes[0]) == [
+        "first, test",
+        "first, train",
+        "second, test",
+        "second, train",
+    ]
+    colours = [line.get_color() for line in main.axes[0].lines]
+    styles = [line.get_linestyle() for line in main.axes[0].lines]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    assert styles[0] == styles[2] != styles[1] == styles[3]
+    weights = figures(*runs)["grokking_details"].axes[4]
+    assert _legend(weights) == ["first", "second"]
+
+
+def test_overlay_of_other_batch_sizes(make_run, figures):
+    """What the runs have in common is drawn; without anything in common, an error says so."""
+    runs = [make_run("a", sizes=(64, 16)), make_run("b", sizes=(32, 16))]
+    assert _legend(figures(*runs)["grokking"].axes[1]) == ["a, n = 16", "b, n = 16"]
+    with pytest.raises(UserError, match="metric_batch_sizes"):
+        figures(*runs, make_run("c", sizes=(8,)))
+
+
+def test_overlay_of_runs_of_the_same_name(make_run, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setitem(plots._FIGURES, "grokking", lambda runs: seen.extend(runs) or {})
+    runs = [make_run("x/grokking"), make_run("y/grokking")]
+    plots.draw(runs, tmp_path / "figures")
+    assert [run.name for run in seen] == [str(run) for run in runs]
+
+
+def test_very_short_run(make_run, tmp_path):
+    """One step only, and no positive loss spike yet."""
+    for path in plots.draw([make_run("short", steps=(0, 1))], tmp_path / "figures"):
+        assert path.stat().st_size > 10_000
+
+
+def test_cut_off_record_is_left_out(make_run, figures):
+    workdir = make_run("cut")
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 200, "test/accu')
+    assert figures(workdir)["grokking"].axes[0].lines[0].get_xdata()[-1] == 100
+
+
+def test_errors(make_run, tmp_path):
+    good, empty, started = make_run("good"), tmp_path / "empty", make_run("started", steps=(0,))
+    empty.mkdir()
+    other = make_run("other", experiment="other")
+    broken, lacking = make_run("broken"), make_run("lacking", metric_batch_sizes=(7,))
+    (broken / "config.json").write_text("[]")
+    for workdirs, words in (
+        ([tmp_path / "missing"], "missing is not a run"),
+        ([empty], "empty is not a run"),
+        ([good, empty], "empty is not a run"),
+        ([started], "started holds no records yet"),
+        ([good, other], "different experiments cannot share axes: grokking, other"),
+        ([other], "no figures for the experiment 'other'"),
+        ([broken], "config.json is damaged"),
+        ([lacking], "lacks 'test/mir_7'"),
+    ):
+        with pytest.raises(UserError, match=words) as caught:
+            plots.draw(workdirs, tmp_path / "figures")
+        assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "figures").exists()

@@ -1,0 +1,355 @@
+"""What a user can get wrong: exit code 2, one line that says what to do, no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import grokking as grokking_config
+from infojax.errors import UserError
+from infojax.training.interrupts import Interrupted
+from launch import __main__ as launch
+from launch import figures, workdir
+
+# ml_collections loads configuration files by a method that Python is to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
+
+ROOT = Path(__file__).parents[2]
+SMOKE = "--config=configs/grokking.py:smoke"
+
+
+@pytest.fixture
+def main(tmp_path, monkeypatch, capsys):
+    """`launch.main` in the root directory: gives exit code and lines of stderr.
+
+    Nothing but what runs where is said on stdout.
+    """
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(launch, "_cache_compilations", lambda: None)
+
+    def call(*arguments, default_workdir=True, checked_stdout=True):
+        extra = [f"--workdir={tmp_path / 'run'}"] if default_workdir else []
+        code = launch.main(["launch", *arguments, *extra])
+        out, err = capsys.readouterr()
+        assert not checked_stdout or out in ("", f"grokking on 2 cpu devices: {tmp_path / 'run'}\n")
+        return code, err.splitlines()
+
+    return call
+
+
+def _assert_refused(result, *words):
+    code, lines = result
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("launch: ")
+    assert "Traceback" not in lines[0]
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([SMOKE, "--config.modulos=17"], ["modulos", 'Did you mean "modulus"']),
+        ([SMOKE, "--config.nope=3"], ["the config has no field 'nope'"]),
+        ([SMOKE, "--config.seed.x=1"], ["<class 'int'>.x does not exist"]),
+        ([SMOKE, "--config.modulus=many"], ["--config.modulus=many", "int"]),
+        ([SMOKE, "--config.modulus=13.5"], ["--config.modulus=13.5", "int"]),
+        ([SMOKE, "--config.learning_rate=fast"], ["--config.learning_rate=fast", "float"]),
+        ([SMOKE, "--config.num_steps="], ["--config.num_steps"]),
+        ([SMOKE, "grokking"], ["unexpected argument 'grokking'"]),
+        ([SMOKE, "--steps=3"], ["Unknown command line flag 'steps'"]),
+        ([SMOKE, "--workdir"], ["--workdir"]),
+        (["--config"], ["--config"]),
+        (["--config="], ["config file", "empty"]),
+        (["--config=configs/missing.py"], ["No such file", "configs/missing.py"]),
+        (["--config", "configs/missing.py"], ["No such file", "configs/missing.py"]),
+        (["--config=configs"], ["Is a directory", "configs"]),
+        (["--config=configs/grokking.py:tiny"], ["'tiny'", "cpu, paper or smoke"]),
+        (["--config=pyproject.toml"], ["pyproject.toml"]),
+        ([SMOKE, "--config.experiment=alchemy"], ["experiment = 'alchemy' is unknown"]),
+        ([SMOKE, "--config.experiment=figures"], ["experiment = 'figures' is unknown"]),
+        ([SMOKE, "--config.experiment="], ["experiment = '' is unknown"]),
+        ([SMOKE, "--workdir="], ["--workdir is empty"]),
+    ],
+)
+def test_arguments(main, arguments, words):
+    default_workdir = not any(x.startswith("--workdir") for x in arguments)
+    _assert_refused(main(*arguments, default_workdir=default_workdir), *words)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train_fraction=0", ["train_fraction", "between 0 and 1"]),
+        ("train_fraction=1", ["train_fraction", "between 0 and 1"]),
+        ("train_fraction=-0.3", ["train_fraction", "-0.3"]),
+        ("train_fraction=1.5", ["train_fraction", "1.5"]),
+        ("train_fraction=nan", ["train_fraction", "nan"]),
+        ("train_fraction=0.001", ["train_fraction", "without examples"]),
+        ("modulus=12", ["modulus", "prime", "12"]),
+        ("modulus=2", ["modulus", "from 5 to 4093"]),
+        ("modulus=100000007", ["modulus", "from 5 to 4093"]),
+        ("learning_rate=nan", ["learning_rate", "nan"]),
+        ("learning_rate=-1.0", ["learning_rate", "-1.0"]),
+        ("weight_decay=inf", ["weight_decay", "inf"]),
+        ("beta1=1.5", ["beta1 must lie in [0, 1)", "1.5"]),
+        ("beta2=1.0", ["beta2 must lie in [0, 1)"]),
+        ("modulus=-13", ["modulus", "-13"]),
+        ("loss=hinge", ["loss = 'hinge'", "margin or ordinary"]),
+        ("operation=a**b", ["operation 'a**b'", "a+b", "random"]),
+        ("metric_batch_sizes=(16, 5000)", ["5000", "119 test examples"]),
+        ("metric_batch_sizes=(1, 16)", ["metric_batch_sizes", "at least 2"]),
+        ("metric_batch_sizes=(0,)", ["metric_batch_sizes", "at least 2"]),
+        ("metric_batch_sizes=()", ["metric_batch_sizes"]),
+        ("metric_batch_sizes=(16.5, 20)", ["metric_batch_sizes"]),
+        ("metric_batch_sizes=('a',)", ["metric_batch_sizes"]),
+        ("population_splits=('dev',)", ["population_splits", "'train' and 'test'"]),
+        ("num_steps=0", ["num_steps", "at least 1"]),
+        ("num_seeds=0", ["num_seeds", "at least 1"]),
+        ("eval_every=-5", ["eval_every", "-5"]),
+        ("checkpoint_every=0", ["checkpoint_every"]),
+        ("steps_per_call=0", ["steps_per_call"]),
+        ("num_heads=3", ["d_model = 16", "num_heads = 3"]),
+        ("num_heads=0", ["num_heads"]),
+        ("seed=-1", ["seed", "-1"]),
+        ("seed=99999999999999999999", ["seed", "99999999999999999999"]),
+    ],
+)
+def test_settings(main, tmp_path, override, words):
+    """Refused before any work, and the corrected command may use the same directory."""
+    _assert_refused(main(SMOKE, f"--config.{override}"), *words)
+    assert not (tmp_path / "run" / "checkpoints").exists() or not any(
+        (tmp_path / "run" / "checkpoints").iterdir()
+    )
+    workdir.prepare(tmp_path / "run", grokking_config.get_config("smoke"))
+
+
+def _files(directory):
+    everything = (p for p in directory.rglob("*") if p.is_file() and p.name != ".lock")
+    return {p: p.read_bytes() for p in everything}
+
+
+def test_experiment_of_other_fields(main):
+    """As when --config.experiment names one that the config was not written for."""
+    code, lines = main(SMOKE, "--config.experiment=supervised", checked_stdout=False)
+    assert code == 2 and len(lines) == 1
+    assert "no field" in lines[0] and "which supervised needs" in lines[0]
+
+
+def test_a_refused_override_leaves_the_config(main, tmp_path):
+    """64 and 64.0 are equal, and not the same setting."""
+    run, config = tmp_path / "run", grokking_config.get_config("smoke")
+    workdir.prepare(run, config)
+    (run / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    before = (run / "config.json").read_bytes()
+    _assert_refused(main(SMOKE, "--config.metric_batch_sizes=(16.0, 64.0)"), "metric_batch_sizes")
+    assert (run / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["record", "checkpoint", "record of a seed"])
+def test_work_directory_of_another_config(main, tmp_path, what):
+    run, config = tmp_path / "run", grokking_config.get_config("smoke")
+    config.seed = 0
+    workdir.prepare(run, config)
+    if what == "checkpoint":
+        (run / "checkpoints" / "20").mkdir(parents=True)
+    else:
+        path = run / "seed-0" if "seed" in what else run
+        path.mkdir(exist_ok=True)
+        (path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    before = _files(run)
+    refused = main(SMOKE, "--config.seed=1", "--config.loss=ordinary")
+    _assert_refused(refused, str(run), "seed: 0 there, 1 here", "margin there", "--workdir")
+    assert "modulus" not in refused[1][0]
+    assert _files(run) == before
+
+
+def test_work_directory_of_another_experiment(tmp_path):
+    """Also fields that only one of the two has are named."""
+    workdir.prepare(tmp_path, ConfigDict({"experiment": "supervised", "dataset": "mnist"}))
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    with pytest.raises(UserError, match=r"dataset: mnist there.*modulus: None there, 13 here"):
+        workdir.prepare(tmp_path, grokking_config.get_config("smoke"))
+
+
+def test_same_config_in_the_same_work_directory(tmp_path):
+    config = grokking_config.get_config("smoke")
+    for _ in range(2):
+        workdir.prepare(tmp_path, config)
+        (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    assert json.loads((tmp_path / "config.json").read_text())["metric_batch_sizes"] == [16, 64]
+    assert len(workdir.starts(tmp_path)) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+    }
+
+
+@pytest.mark.parametrize("content", ["", "[{", "5", None])
+def test_history_of_starts_begins_anew_where_it_cannot_be_read(tmp_path, content):
+    if content is not None:
+        (tmp_path / "environment.json").write_text(content)
+    workdir.prepare(tmp_path, grokking_config.get_config("smoke"))
+    assert len(workdir.starts(tmp_path)) == 1
+
+
+def test_work_directory_in_use(main, tmp_path):
+    """The same command a second time is refused, and changes nothing, until the first has ended."""
+    run = tmp_path / "run"
+    script = "import pathlib, sys; from launch import workdir\n"
+    script += "with workdir.locked(pathlib.Path(sys.argv[1])): print(); input()"
+    pipe = subprocess.PIPE
+    first = subprocess.Popen(
+        [sys.executable, "-c", script, str(run)], cwd=ROOT, stdin=pipe, stdout=pipe
+    )
+    first.stdout.readline()
+    before = _files(run)
+    refused = main(SMOKE)
+    _assert_refused(refused, f"{run} is in use by process {first.pid} on ", "--workdir")
+    assert _files(run) == before
+    first.kill()
+    first.communicate()
+    with workdir.locked(run):
+        pass
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", None])
+def test_unreadable_config_of_a_run(main, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
+    if content is not None:
+        (tmp_path / "run" / "config.json").write_text(content)
+    _assert_refused(main(SMOKE), "config.json", "cannot be read", "--workdir")
+    assert (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("below", ["", "/run", "/deep/run"])
+def test_unwritable_work_directory(main, tmp_path, below):
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    path = f"{file}{below}"
+    _assert_refused(main(SMOKE, f"--workdir={path}", default_workdir=False), "cannot write", path)
+    assert file.read_text() == "not a directory"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (FloatingPointError("not finite at step 3"), 1, "launch: not finite at step 3"),
+        (UserError("no such data"), 2, "launch: no such data"),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "launch: [Errno 28] No space left on device; the same command goes on when that is "
+            "mended",
+        ),
+        (
+            Interrupted(signal.SIGTERM, 7),
+            143,
+            "launch: stopped at step 7 by SIGTERM; the same command goes on from there",
+        ),
+    ],
+)
+def test_exit_codes(main, monkeypatch, raised, code, line):
+    def run(config, workdir):
+        raise raised
+
+    monkeypatch.setattr("launch.grokking.run", run)
+    assert main(SMOKE) == (code, [line])
+
+
+def test_a_defect_is_not_hidden(main, monkeypatch):
+    """An error that no user caused keeps its traceback."""
+    monkeypatch.setattr("launch.grokking.run", lambda config, workdir: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(SMOKE)
+
+
+def test_defaults(monkeypatch):
+    """Without arguments: grokking's cpu variant into runs/grokking."""
+    monkeypatch.chdir(ROOT)
+    expected = grokking_config.get_config("cpu")
+    for arguments in ([], ["--config=configs/grokking.py"], ["--config", "configs/grokking.py"]):
+        config, directory = launch._parse(["launch", *arguments])
+        assert json.loads(config.to_json()) == json.loads(expected.to_json())
+        assert directory == Path("runs/grokking")
+
+
+def test_overrides(monkeypatch):
+    """Before and after --config, with `=` or a space, of every type."""
+    monkeypatch.chdir(ROOT)
+    arguments = ["--config.seed=7", "--workdir", "x/y", "--config", "configs/grokking.py:smoke"]
+    arguments += ["--config.metric_batch_sizes=(8, 9)", "--config.weight_decay=2"]
+    config, directory = launch._parse(["launch", *arguments, "--config.loss=ordinary"])
+    assert directory == Path("x/y")
+    assert (config.seed, config.modulus, config.weight_decay) == (7, 13, 2.0)
+    assert config.metric_batch_sizes == (8, 9)
+    assert config.loss == "ordinary"
+
+
+def test_variants():
+    """The paper's setting; several seeds; and a small one that is otherwise the same."""
+    cpu, paper, smoke = (grokking_config.get_config(v) for v in ("cpu", "paper", "smoke"))
+    expected = {
+        "experiment": "grokking",
+        "modulus": 113,
+        "operation": "a+b",
+        "train_fraction": 0.3,
+        "d_model": 128,
+        "num_heads": 4,
+        "d_mlp": 512,
+        "learning_rate": 1e-3,
+        "weight_decay": 1.0,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "warmup_steps": 10,
+        "loss": "margin",
+        "metric_batch_sizes": (64, 256),
+    }
+    for name, value in expected.items():
+        assert cpu[name] == paper[name] == value, name
+    assert cpu.num_steps >= 10_000
+    assert paper.num_seeds > cpu.num_seeds == smoke.num_seeds == 1
+    assert smoke.keys() == cpu.keys()
+    assert smoke.num_steps <= 100
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(main, capsys, flag):
+    with pytest.raises(SystemExit) as caught:
+        launch.main(["launch", flag])
+    assert caught.value.code == 0
+    out, err = capsys.readouterr()
+    assert "--config=configs/NAME.py[:VARIANT]" in out
+    assert "runs/grokking" in out
+    assert err == ""
+
+
+def test_figures_errors(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "missing"):
+        assert figures.main([str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err == (
+            f"launch.figures: {tmp_path / name} is not a run: it has no config.json\n"
+        )
+    with pytest.raises(SystemExit) as caught:
+        figures.main([])
+    assert caught.value.code == 2
+
+
+def test_exit_code_and_streams_of_the_process(tmp_path):
+    command = [sys.executable, "-m", "launch", SMOKE, f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [*command, "--config.modulus=12"], cwd=ROOT, env=os.environ, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, f"grokking on 2 cpu devices: {tmp_path}\n")
+    assert done.stderr == (
+        "launch: modulus must be a prime from 5 to 4093, for example 113; got 12\n"
+    )

@@ -1,0 +1,161 @@
+import json
+import struct
+
+import pytest
+
+from infojax.errors import UserError
+from infojax.training.recorder import Recorder, read_records
+from tests.training.events import expected_scalars, scalars
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """Begins anew in a work directory every time it is called."""
+    opened = []
+
+    def begin(step=-1):
+        for other in opened:
+            other.close()
+        opened.append(Recorder(tmp_path))
+        opened[-1].resume(step)
+        return opened[-1]
+
+    yield begin
+    opened[-1].close()
+
+
+def _write(recorder, *steps, sign=1):
+    for step in steps:
+        recorder.write(step, {"test/mir_64": sign * step / 7, "train/loss": sign * 2.0**-step})
+
+
+def test_records(recorder, tmp_path):
+    _write(recorder(), 0, 1, 5)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines] == [["step", "seconds", "test/mir_64", "train/loss"]] * 3
+    assert [line["step"] for line in lines] == [0, 1, 5]
+    assert [line["test/mir_64"] for line in lines] == [0, 1 / 7, 5 / 7]  # every digit
+    assert read_records(tmp_path) == lines
+
+
+def test_no_records(tmp_path):
+    assert read_records(tmp_path) == []
+
+
+def test_records_are_whole_after_every_write(recorder, tmp_path):
+    writer = recorder()
+    for step in range(3):
+        _write(writer, step)
+        assert [r["step"] for r in read_records(tmp_path)] == list(range(step + 1))
+        assert len(scalars(tmp_path)) == 2 * (step + 1)
+
+
+def test_resume_keeps_earlier_records_and_drops_later_ones(recorder, tmp_path):
+    _write(recorder(), 0, 10, 20, 30)
+    before = read_records(tmp_path)
+    resumed = recorder(20)
+    assert read_records(tmp_path) == before[:3]
+    _write(resumed, 30, 40, sign=-1)
+    records = read_records(tmp_path)
+    assert records[:3] == before[:3]
+    assert [(r["step"], r["test/mir_64"]) for r in records[3:]] == [(30, -30 / 7), (40, -40 / 7)]
+
+
+def test_resume_between_records(recorder, tmp_path):
+    _write(recorder(), 0, 10, 20)
+    recorder(15)
+    assert [r["step"] for r in read_records(tmp_path)] == [0, 10]
+
+
+def test_start_anew(recorder, tmp_path):
+    _write(recorder(), 0, 10)
+    recorder(-1)
+    assert read_records(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "cut", ['{"step": 20, "seco', "{", '{"step": 20, "a": 0.1', "\x00\x00\x00"]
+)
+def test_a_line_cut_off_is_left_out(recorder, tmp_path, cut):
+    _write(recorder(), 0, 10)
+    before = read_records(tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(cut)
+    assert read_records(tmp_path) == before
+    _write(recorder(10), 20)
+    assert [r["step"] for r in read_records(tmp_path)] == [0, 10, 20]
+    assert read_records(tmp_path)[:2] == before
+
+
+@pytest.mark.parametrize("damage", [b"{", b"5", b"\xff\xfe", b"", b'{"step": 1'])
+def test_a_damaged_line_is_named_and_nothing_is_lost(recorder, tmp_path, damage):
+    _write(recorder(), 0, 10, 20)
+    path = tmp_path / "metrics.jsonl"
+    first, _, last = path.read_bytes().splitlines()
+    content = b"\n".join([first, damage, last, b""])
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"line 2 of .*metrics.jsonl is damaged"):
+        recorder(20)
+    assert path.read_bytes() == content
+
+
+def test_a_missing_record_is_named_and_nothing_is_lost(tmp_path):
+    writer = Recorder(tmp_path)
+    _write(writer, 0, 10)
+    before = read_records(tmp_path)
+    with pytest.raises(UserError, match="lacks the record of step 20"):
+        writer.resume(20, (0, 10, 20))
+    assert read_records(tmp_path) == before
+    writer.resume(10, (0, 10))
+    assert read_records(tmp_path) == before
+    writer.close()
+
+
+def test_seconds_go_on(recorder, tmp_path, monkeypatch):
+    """Time between the end of a run and its resumption does not count, nor dropped records."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    writer = recorder()
+    for step, clock in ((0, 103.0), (10, 110.0), (20, 150.0)):
+        now[0] = clock
+        _write(writer, step)
+    now[0] = 5000.0
+    writer = recorder(10)
+    now[0] = 5002.5
+    _write(writer, 20)
+    assert [r["seconds"] for r in read_records(tmp_path)] == [3.0, 10.0, 12.5]
+
+
+def test_events_are_the_records(recorder, tmp_path):
+    _write(recorder(), 0, 1, 5)
+    assert len(scalars(tmp_path)) == 6
+    assert scalars(tmp_path) == expected_scalars(tmp_path)
+
+
+def test_events_after_resumptions_are_the_records(recorder, tmp_path):
+    """Also where they follow within one second, the resolution of the names of event files."""
+    _write(recorder(), 0, 10, 20)
+    _write(recorder(10), 20, 30, sign=-1)
+    _write(recorder(20), 30, 40, sign=3)
+    assert {step for step, _ in scalars(tmp_path)} == {0, 10, 20, 30, 40}
+    assert scalars(tmp_path) == expected_scalars(tmp_path)
+
+
+def test_checksums_of_events(recorder, tmp_path):
+    """TensorBoard stops at a record whose masked CRC-32C does not fit."""
+    _write(recorder(), 0)
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    for data, at in ((content[:8], 8), (content[12 : 12 + length], 12 + length)):
+        assert struct.unpack("<I", content[at : at + 4]) == (_masked_crc32c(data),)
+
+
+def _masked_crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
