@@ -1,8 +1,8 @@
 """`python -m benchmarks [--only SECTION] [--quick] [--out DIR]`.
 
-Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR; with `--only`, the
-other sections found there are kept. Run it on an idle machine: everything takes 20 minutes on
-two cores, `--quick` two.
+Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR; `--only` keeps the
+other sections found there. Run it on an idle machine: on two cores all sections take 20 minutes,
+with `--quick` two.
 """
 
 import argparse
@@ -22,11 +22,11 @@ _SECTIONS = {
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the requested sections."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=_SECTIONS, help="measure one section")
     parser.add_argument("--quick", action="store_true", help="small sizes, about two minutes")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="directory")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="where to write")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _report(found: dict[str, Any]) -> str:
-    """All tables, each section under what it was measured on."""
+    """All tables, each section headed by its machine."""
     sections = [found[name] for name in _SECTIONS if name in found]
     return "\n\n".join(f"{machine.headline(s['machine'])}\n\n{s['tables']}" for s in sections)
 

@@ -1,4 +1,4 @@
-"""Images a second through RandAugment and cutout: infojax on the device, Pillow on the host."""
+"""Images per second through RandAugment and cutout: infojax on the device, Pillow on the host."""
 
 import os
 from collections.abc import Callable
@@ -10,23 +10,23 @@ from benchmarks import tables
 from benchmarks.race import Outcome, race
 from benchmarks.worker import Task, UnsupportedError
 
-_LIMIT = 120.0  # seconds of one run
-_LABELLED, _UNLABELLED = 64, 448  # images of a step; the latter enter twice, weak and strong
+_LIMIT = 120.0  # seconds per run
+_LABELLED, _UNLABELLED = 64, 448  # images per step; the unlabelled twice, weakly and strongly
 _INFOJAX, _WEAK = "infojax", "infojax, with 512 flipped and cropped"
 _PILLOW, _PROCESSES = "Pillow, a loop", f"Pillow, {os.cpu_count()} processes of grain"
 _STEP = "WideResNet"
-_BATCHES = 20  # timed at once of grain, which prepares a few ahead
+_BATCHES = 20  # grain's batches per timing, since it prefetches a few
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
-    """Measures images of CIFAR's and STL's size, and a training step; returns records and table."""
+    """Measures images of CIFAR's and STL's size and a training step; returns records and table."""
     step = _step_name(*((10, 1) if quick else (28, 2)))
     records = []
     for size, names in {
         32: (_INFOJAX, _WEAK, _PILLOW, step),
         96: (_INFOJAX, _WEAK, _PILLOW),
     }.items():
-        # grain's workers go on while others are measured: they race alone.
+        # grain's workers keep prefetching while others are timed, so they race alone.
         for together in (names, (_PROCESSES,)):
             entrants = {name: {"name": name, "size": size} for name in together}
             outcomes = race("benchmarks.augmentation:build", entrants, _LIMIT)
@@ -37,7 +37,7 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
 
 
 def build(name: str, size: int) -> Task:
-    """Sets a contender up; the entry point of its process."""
+    """Sets up a contender; entry point of its process."""
     images = _images(size)
     if name.startswith(_STEP):
         depth, width = map(int, name.split(",")[0].split("-")[1:])
@@ -52,7 +52,7 @@ def build(name: str, size: int) -> Task:
 
 
 def render(records: list[dict[str, Any]]) -> str:
-    """Returns the table: times of 448 images, rates, ratios to infojax and to a training step."""
+    """Returns the table: time of 448 images, rate, ratios to infojax and to a training step."""
     rows = []
     for r in records:
         row = [r["contender"], f"{r['size']}×{r['size']}"]
@@ -73,19 +73,12 @@ def render(records: list[dict[str, Any]]) -> str:
 
 
 def _record(name: str, size: int, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "contender": name,
-        "size": size,
-        "status": outcome.status,
-        "seconds": outcome.seconds if outcome.rounds else None,
-        "rounds": list(outcome.rounds),
-        "images": _UNLABELLED * (_BATCHES if name == _PROCESSES else 1),
-        **outcome.report,
-    }
+    images = _UNLABELLED * (_BATCHES if name == _PROCESSES else 1)
+    return {"contender": name, "size": size, "images": images, **outcome.record()}
 
 
 def _seconds_of(records: list[dict[str, Any]], name: str, size: int) -> float | None:
-    """Seconds of the contender whose name begins so, at one size, if it was measured."""
+    """Seconds of the contender whose name starts with `name` at one size, or None."""
     found = [r for r in records if r["contender"].startswith(name) and r["size"] == size]
     return found[0]["seconds"] if found else None
 
@@ -105,7 +98,7 @@ def _images(size: int) -> np.ndarray:
 
 
 def _on_device(images: np.ndarray, weak: bool) -> Task:
-    """Draws and applies; with the weak augmentation of the same and the labelled images."""
+    """Draws and applies strong augmentations; optionally also the weak one, to all 512 images."""
     import jax
     import jax.numpy as jnp
 
@@ -142,11 +135,11 @@ def _loop(images: np.ndarray) -> Task:
     def run() -> np.ndarray:
         return np.stack([reference_augmentation.augment_at_random(x, rng) for x in images])
 
-    return Task(run, lambda result: {})
+    return Task(run)
 
 
 def _grain(images: np.ndarray) -> Task:
-    """Grain's workers, one a processor, each a batch ahead."""
+    """Grain's workers, one per processor, each one batch ahead."""
     try:
         import grain
     except ImportError:
@@ -159,17 +152,17 @@ def _grain(images: np.ndarray) -> Task:
         def random_map(self, element, rng):
             return reference_augmentation.augment_at_random(element, rng)
 
-    flags.FLAGS.mark_as_parsed()  # grain asks for its own
+    flags.FLAGS.mark_as_parsed()  # grain reads its own flags
     batches = grain.MapDataset.source(images).seed(0).random_map(Augment()).repeat()
     one_thread = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
     workers = grain.MultiprocessingOptions(num_workers=os.cpu_count(), per_worker_buffer_size=1)
     loader = batches.batch(_UNLABELLED).to_iter_dataset(one_thread).mp_prefetch(workers)
     iterator = iter(loader)
-    return Task(lambda: [next(iterator) for _ in range(_BATCHES)], lambda result: {})
+    return Task(lambda: [next(iterator) for _ in range(_BATCHES)])
 
 
 def _training_step(images: np.ndarray, depth: int, width: int) -> Task:
-    """One SGD step on 64 + 448 + 448 images, none of them augmented."""
+    """One SGD step on 64 + 448 + 448 images without augmentation."""
     import jax
     import jax.numpy as jnp
 
@@ -195,4 +188,4 @@ def _training_step(images: np.ndarray, depth: int, width: int) -> Task:
 
     params = variables["params"]
     rest = {"batch_stats": variables["batch_stats"]}
-    return Task(lambda: jax.block_until_ready(step(params, rest)), lambda result: {})
+    return Task(lambda: jax.block_until_ready(step(params, rest)))

@@ -1,4 +1,4 @@
-"""A contender in a process of its own, seen from the child: sets up, runs when told, reports."""
+"""Child side of a contender's process: sets up, runs on request, reports."""
 
 import contextlib
 import importlib
@@ -13,14 +13,14 @@ from typing import Any
 
 from benchmarks.worker import UnsupportedError
 
-_MEMORY_SHARE = 0.9  # of the machine's memory that a contender may allocate
+_MEMORY_SHARE = 0.9  # of the machine's memory: a contender's limit
 _MIB = 2**20
 
 
 def serve(target: str, arguments: dict[str, Any]) -> None:
-    """Sets the task up, then answers the parent until its end of file."""
+    """Sets up the task, then answers the parent's requests until end of file."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print does not disturb the protocol
+    os.dup2(2, 1)  # keeps what libraries print out of the protocol
     send = lambda answer: channel.write(json.dumps(answer) + "\n")  # noqa: E731
     _limit_memory()
     try:
@@ -38,7 +38,7 @@ def serve(target: str, arguments: dict[str, Any]) -> None:
                 send({**task.report(result), "memory_mib": memory})
     except UnsupportedError as error:
         send({"failure": str(error)})
-    except Exception as error:  # one line to the parent, whatever it is
+    except Exception as error:  # the parent gets any failure as one line
         text = " ".join(str(error).split())
         send({"failure": f"fails: {type(error).__name__}: {text[:120]}"})
 
@@ -52,13 +52,13 @@ def _time(run: Callable[[], Any], repeats: int) -> tuple[float, Any]:
 
 
 def _limit_memory() -> None:
-    """Lets an allocation beyond the machine fail here instead of waking the OOM killer."""
+    """Makes an oversized allocation fail here instead of waking the OOM killer."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     resource.setrlimit(resource.RLIMIT_DATA, (int(_MEMORY_SHARE * total),) * 2)
 
 
 def _forget_peak() -> int:
-    """Resets the peak of resident memory where Linux allows it; returns the present one, bytes."""
+    """Resets peak resident memory where Linux allows it; returns the peak in bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()
@@ -67,7 +67,7 @@ def _forget_peak() -> int:
 def _peak() -> int:
     """Peak resident memory in bytes.
 
-    From /proc where it exists: `getrusage` also counts what the parent held before exec.
+    From /proc where it exists: `getrusage` also counts the parent's memory before exec.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

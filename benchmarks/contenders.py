@@ -1,10 +1,11 @@
-"""MIR and HDR of features against head rows, as each package computes them best.
+"""MIR and HDR of features and head rows, each package at its best.
 
-Every function takes a problem and whether the gradient is wanted (of `mir - hdr`, by z and w) and
-returns a function without arguments whose result is `(mir, hdr)`, `(mir, hdr, dz, dw)` or, of an
+Every function takes a problem and whether to compute the gradient (of `mir - hdr`, by z and w), and
+returns a function without arguments whose result is `(mir, hdr)`, `(mir, hdr, dz, dw)` or, for an
 estimate, `(mir, hdr, standard error of mir)`.
 """
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,22 +22,22 @@ Run = Callable[[], Any]
 def build(
     name: str, gradient: bool, n: int, d: int, classes: int, reference_file: str | None
 ) -> Task:
-    """Sets a contender up; the entry point of its process.
+    """Sets up a contender; entry point of its process.
 
     Args:
       name: key of `CONTENDERS`.
-      gradient: whether to compute the gradient as well.
+      gradient: whether to compute the gradient too.
       n: number of samples.
       d: number of features.
       classes: number of classes.
-      reference_file: npz file of the fields of a `Reference`, or None.
+      reference_file: npz file with the fields of a `Reference`, or None.
     """
     run = CONTENDERS[name](problems.problem(n, d, classes), gradient)
     return Task(run, lambda result: _report(result, reference_file))
 
 
 def build_reference(n: int, d: int, classes: int, reference_file: str) -> Task:
-    """Sets up the float64 reference, which it saves; the entry point of its process."""
+    """Sets up the float64 reference, saved to a file; entry point of its process."""
     problem = problems.problem(n, d, classes)
 
     def run() -> bool:
@@ -49,7 +50,7 @@ def build_reference(n: int, d: int, classes: int, reference_file: str) -> Task:
 
 
 def _report(result: Any, reference_file: str | None) -> dict[str, float]:
-    """Values and, where there is a reference, relative errors."""
+    """Values and, given a reference, relative errors."""
     result = [np.asarray(x, dtype=np.float64) for x in result]
     report = {"mir": float(result[0]), "hdr": float(result[1])}
     if len(result) == 3:
@@ -78,8 +79,6 @@ def _infojax(problem: Problem, gradient: bool) -> Run:
 
 def _population(problem: Problem, gradient: bool) -> Run:
     """Estimates to a relative standard error of 1e-3 where dense eigenvalues take too long."""
-    import jax
-
     from infojax import population
 
     def ratios(z, y, w):
@@ -90,13 +89,11 @@ def _population(problem: Problem, gradient: bool) -> Run:
 
     if gradient:
         raise UnsupportedError("no gradient")
-    arguments = jax.device_put(tuple(problem))
-    compiled = jax.jit(ratios).lower(*arguments).compile()
-    return lambda: jax.block_until_ready(compiled(*arguments))
+    return _compiled(ratios, problem)
 
 
 def _jax(problem: Problem, gradient: bool) -> Run:
-    """The straightforward program: three n×n matrices and `jnp.linalg.eigvalsh`."""
+    """Straightforward JAX: three n×n matrices and `jnp.linalg.eigvalsh`."""
     import jax.numpy as jnp
 
     def entropy(k):
@@ -125,8 +122,14 @@ def _jitted(ratios: Callable, problem: Problem, gradient: bool) -> Run:
         (dz, dw), values = jax.grad(objective, argnums=(0, 2), has_aux=True)(z, y, w)
         return *values, dz, dw
 
+    return _compiled(both if gradient else ratios, problem)
+
+
+def _compiled(function: Callable, problem: Problem) -> Run:
+    import jax
+
     arguments = jax.device_put(tuple(problem))
-    compiled = jax.jit(both if gradient else ratios).lower(*arguments).compile()
+    compiled = jax.jit(function).lower(*arguments).compile()
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
@@ -149,7 +152,7 @@ def _numpy(problem: Problem, gradient: bool) -> Run:
 
 
 def _vendi(problem: Problem, gradient: bool) -> Run:
-    """Vendi scores are exponentials of entropies; the dual form serves where d < n."""
+    """Vendi scores are exponentials of entropies; their dual form is faster where d < n."""
     if gradient:
         raise UnsupportedError("no gradient")
     from vendi_score import vendi
@@ -168,7 +171,7 @@ def _vendi(problem: Problem, gradient: bool) -> Run:
 
 
 def _torch(problem: Problem, gradient: bool) -> Run:
-    """The authors' manner: normalise, Gram matrices, Hadamard product, eigenvalues."""
+    """The authors' recipe: normalise, Gram matrices, Hadamard product, eigenvalues."""
     import torch
 
     def entropy(k):
@@ -180,14 +183,12 @@ def _torch(problem: Problem, gradient: bool) -> Run:
 
 
 def _repitl(problem: Problem, gradient: bool) -> Run:
-    """`repitl` gives its von Neumann entropy in bits, a factor that the ratios lose."""
+    """The von Neumann entropy of `repitl` is in bits, a factor that cancels in the ratios."""
     try:
-        from repitl.matrix_itl import vonNeumannEntropy
+        repitl = importlib.import_module("repitl.matrix_itl")
     except ImportError:
-        raise UnsupportedError(
-            "not installed; the release on PyPI, 1.0.7, holds no module"
-        ) from None
-    return _torch_run(vonNeumannEntropy, problem, gradient)
+        raise UnsupportedError("not installed; PyPI's 1.0.7 contains no modules") from None
+    return _torch_run(repitl.vonNeumannEntropy, problem, gradient)
 
 
 def _torch_run(entropy: Callable, problem: Problem, gradient: bool) -> Run:

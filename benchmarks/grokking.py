@@ -1,4 +1,4 @@
-"""Milliseconds of a training step of grokking: infojax against a PyTorch port of the reference."""
+"""Milliseconds per grokking step: infojax against a PyTorch port of the reference."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from benchmarks import tables
 from benchmarks.race import race
 from benchmarks.worker import Task
 
-_LIMIT = 300.0  # seconds of one chunk of steps
-_AGREE = 1e-4  # of the first losses
+_LIMIT = 300.0  # seconds per chunk of steps
+_AGREE = 1e-4  # relative difference allowed between losses
 _STEPS = {"infojax": 50, "torch, loss in float64": 5, "torch, loss in float32": 5}
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
-    """Measures all contenders and checks that they compute the same; returns records and table."""
+    """Measures all contenders, checks that their losses agree; returns records and table."""
     share = 5 if quick else 1
     steps = {name: n // share for name, n in _STEPS.items()}
     entrants = {name: {"name": name, "steps": n} for name, n in steps.items()}
@@ -31,7 +31,7 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
         for name, outcome in outcomes.items()
     ]
     for record in records:
-        record.pop("memory_mib", None)  # the memory is taken while setting up
+        record.pop("memory_mib", None)  # allocated during set-up, before the measurement
     _compare(records)
     text = render(records)
     print(text, flush=True)
@@ -39,14 +39,14 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
 
 
 def build(name: str, steps: int) -> Task:
-    """Sets a contender up; the entry point of its process."""
+    """Sets up a contender; entry point of its process."""
     from configs.grokking import get_config
 
     config = get_config("cpu")
-    params, training = _initial(config)
+    params, examples = _initial(config)
     if name == "infojax":
-        return _infojax(config, params, training, steps)
-    return _torch(config, params, training, steps, precise="float64" in name)
+        return _infojax(config, params, examples, steps)
+    return _torch(config, params, examples, steps, precise="float64" in name)
 
 
 def render(records: list[dict[str, Any]]) -> str:
@@ -56,22 +56,17 @@ def render(records: list[dict[str, Any]]) -> str:
         if record["status"] != "ok":
             rows.append([record["contender"], record["status"], "", "", ""])
             continue
-        rows.append(
-            [
-                record["contender"],
-                tables.milliseconds(record["milliseconds_per_step"]),
-                f"{record['ratio']:.3g}×" if "ratio" in record else "",
-                f"{record['first_loss']:.6f}",
-                f"{record['loss_after_20']:.6f}",
-            ]
-        )
+        time = tables.milliseconds(record["milliseconds_per_step"])
+        ratio = f"{record['ratio']:.3g}×" if "ratio" in record else ""
+        losses = [f"{record[key]:.6f}" for key in ("first_loss", "loss_after_20")]
+        rows.append([record["contender"], time, ratio, *losses])
     header = ["", "step", "ratio to infojax", "first loss", "after 20 steps"]
     title = "## Grokking: one full-batch training step, p = 113, 3,830 examples\n\n"
     return title + tables.markdown(header, rows)
 
 
 def _compare(records: list[dict[str, Any]]) -> None:
-    """Adds ratios to infojax; raises if the contenders do not train the same model."""
+    """Adds ratios to infojax; raises if losses disagree: the models would differ."""
     own, *others = records
     for record in others:
         if own["status"] != "ok" or record["status"] != "ok":
@@ -84,28 +79,28 @@ def _compare(records: list[dict[str, Any]]) -> None:
 
 
 def _initial(config: Any) -> tuple[Any, Any]:
-    """Initial parameters, as arrays, and training examples."""
+    """Initial parameters, as NumPy arrays, and training examples."""
     import jax
 
     from infojax.data import modular
-    from launch import grokking
+    from launch.experiments import grokking
 
-    training, _ = modular.split_examples(
+    examples, _ = modular.split_examples(
         config.modulus, config.operation, config.train_fraction, config.seed
     )
     model = grokking.build(config).model
-    params = model.init(jax.random.key(config.seed), training.operands[:1])["params"]
-    return jax.tree.map(np.asarray, params), training
+    params = model.init(jax.random.key(config.seed), examples.operands[:1])["params"]
+    return jax.tree.map(np.asarray, params), examples
 
 
-def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
+def _infojax(config: Any, params: Any, examples: Any, steps: int) -> Task:
     import jax
 
     from infojax import training
-    from launch import grokking
+    from launch.experiments import grokking
 
     program = grokking.build(config)
-    batch = training.shard_padded(training, jax.local_device_count())
+    batch = training.shard_padded(examples, jax.local_device_count())
 
     def start():
         return training.replicate(training.init_state(program.update, params))
@@ -123,10 +118,10 @@ def _infojax(config: Any, params: Any, training: Any, steps: int) -> Task:
     return Task(run, lambda _: report)
 
 
-def _torch(config: Any, params: Any, training: Any, steps: int, precise: bool) -> Task:
+def _torch(config: Any, params: Any, examples: Any, steps: int, precise: bool) -> Task:
     from benchmarks.reference_transformer import Trainer
 
-    trainer = Trainer(params, training, config, precise)
+    trainer = Trainer(params, examples, config, precise)
     losses = [trainer.step() for _ in range(21)]
     report = {"first_loss": losses[0], "loss_after_20": losses[-1]}
     return Task(lambda: [trainer.step() for _ in range(steps)], lambda _: report)

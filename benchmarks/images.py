@@ -1,4 +1,4 @@
-"""A WideResNet-28-2 training step at batch 64: the cost of the information losses, and PyTorch."""
+"""A WideResNet-28-2 training step on 64 images: cost of the information losses, and PyTorch."""
 
 from typing import Any
 
@@ -8,19 +8,17 @@ from benchmarks import tables
 from benchmarks.race import race
 from benchmarks.worker import Task
 
-_LIMIT = 120.0  # seconds of one step
-_AGREE = 1e-3  # of the first losses
+_LIMIT = 120.0  # seconds per step
+_AGREE = 1e-3  # relative difference allowed between first losses
 _CONTENDERS = ("infojax", "infojax, cross-entropy alone", "torch, cross-entropy alone")
 _SEED = 0
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
-    """Measures all contenders and checks that they compute the same; returns records and table."""
+    """Measures all contenders, checks that their losses agree; returns records and table."""
     depth = 10 if quick else 28
-    outcomes = race(
-        "benchmarks.images:build", {name: {"name": name, "depth": depth} for name in _CONTENDERS},
-        _LIMIT,
-    )  # fmt: skip
+    entrants = {name: {"name": name, "depth": depth} for name in _CONTENDERS}
+    outcomes = race("benchmarks.images:build", entrants, _LIMIT)
     plain = outcomes["infojax, cross-entropy alone"].seconds
     records = [
         {
@@ -34,51 +32,58 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
         for name, outcome in outcomes.items()
     ]
     _compare(records)
-    rows = [
-        [r["contender"], tables.milliseconds(r["milliseconds_per_step"]), f"{r['ratio']:.3f}×",
-         f"{r['first_loss']:.5f}"] if r["status"] == "ok" else [r["contender"], r["status"], "", ""]
-        for r in records
-    ]  # fmt: skip
-    header = ["", "step", "of the step without information terms", "first cross-entropy"]
     title = f"## WideResNet-{depth}-2: one training step on 64 images of 32 x 32\n\n"
-    text = title + tables.markdown(header, rows)
+    text = title + _table(records)
     print(text, flush=True)
     return records, text
 
 
+def _table(records: list[dict[str, Any]]) -> str:
+    rows = []
+    for r in records:
+        if r["status"] != "ok":
+            rows.append([r["contender"], r["status"], "", ""])
+            continue
+        time = tables.milliseconds(r["milliseconds_per_step"])
+        rows.append([r["contender"], time, f"{r['ratio']:.3f}×", f"{r['first_loss']:.5f}"])
+    header = ["", "step", "ratio to the step without information terms", "first cross-entropy"]
+    return tables.markdown(header, rows)
+
+
 def _compare(records: list[dict[str, Any]]) -> None:
-    """Raises if the contenders do not start from the same network and images."""
+    """Raises if the first losses disagree: the networks or images would differ."""
     losses = [r["first_loss"] for r in records if r["status"] == "ok"]
     if losses and max(losses) - min(losses) > _AGREE * max(losses):
         raise AssertionError(f"the first losses differ: {losses}")
 
 
 def build(name: str, depth: int) -> Task:
-    """Sets a contender up; the entry point of its process."""
+    """Sets up a contender; entry point of its process."""
     import jax
 
-    from infojax import losses, training
-    from infojax.information import Interplay
-    from launch import classifier, supervised
+    from infojax import Interplay, losses, training
+    from launch import classification, updates
 
     config = _config(depth)
     data = _random_images()
     if "alone" in name:
         zero = Interplay(*[jax.numpy.float32(0)] * 6)
         losses.global_interplay = lambda *_: zero
-    model = classifier.make_model(config, data.num_classes)
-    advance = training.make_train_step(classifier.make_update(config, model, data), False)
-    program = supervised.Program(data, "test", model, advance, None, None)
-    state = supervised.init_state(program, config, _SEED)
+    model = classification.make_model(config, data.num_classes)
+    update = updates.make_update(config, model, data)
+    advance = classification.make_advance(update)
+    measure: Any = None  # only training is timed
+    program = classification.Program(data, "test", model, update, advance, measure, measure)
+    state = classification.init_state(program, config, _SEED)
     if name.startswith("torch"):
         return _torch(config, state.params, data)
-    held = supervised.held_data(program, config, _SEED)
-    replicated = advance(training.replicate(state), held, 1)
+    source = classification.make_source(program, config, _SEED)
+    replicated = advance(training.replicate(state), source, 1)
     report = {"first_loss": float(training.single(replicated.terms["cross_entropy"]))}
 
     def step():
         nonlocal replicated
-        replicated = jax.block_until_ready(advance(replicated, held, 1))
+        replicated = jax.block_until_ready(advance(replicated, source, 1))
 
     return Task(step, lambda _: report)
 
@@ -97,7 +102,7 @@ def _numpy(tree: Any) -> Any:
 
 
 def _config(depth: int) -> Any:
-    """The paper's CIFAR-10 settings, without augmentation so that all see the same images."""
+    """The paper's CIFAR-10 settings without augmentation, so that all see the same images."""
     from configs.cifar10 import get_config
 
     config = get_config("paper")
@@ -107,7 +112,7 @@ def _config(depth: int) -> Any:
 
 
 def _random_images() -> Any:
-    """One batch of 64 random images: its order does not change its mean loss."""
+    """One batch of 64 random images; their order does not change the mean loss."""
     from infojax.data.images import ImageData, Split
 
     rng = np.random.default_rng(0)

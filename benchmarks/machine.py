@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""Processor, versions and settings behind the numbers."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_F
 
 
 def describe() -> dict[str, Any]:
-    """Returns processor, cores, memory, versions, and the variables that set threads."""
+    """Returns processor, cores, memory, versions, and variables that set threads."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(),
@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "threads": {
-            "every library's default": "one thread a core",
+            "every library's default": "one thread per core",
             **{name: os.environ[name] for name in _THREADS if name in os.environ},
         },
         "variables_removed": [name for name in DROPPED if name in os.environ],
@@ -43,19 +43,19 @@ def describe() -> dict[str, Any]:
 
 
 def headline(machine: dict[str, Any]) -> str:
-    """Returns a few lines for the head of the report."""
+    """Returns the opening lines of the report."""
     versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"Python {machine['python']}, {versions}.",
-        "Every contender runs in a process of its own, one at a time, in turn; times are medians.",
+        "Each contender has its own process; they run one at a time, in turn. Times are medians.",
     ]
     if machine["variables_removed"]:
         names = " and ".join(machine["variables_removed"])
-        lines.append(f"{names} are set here, which slows NumPy: measured without, for all.")
+        lines.append(f"{names} (set here) slow NumPy: removed for all contenders.")
     busy = machine["load_before"][0]
     if busy > 0.5:
-        lines.append(f"The machine was not idle (load {busy}): take the numbers as rough.")
+        lines.append(f"The machine was not idle (load {busy}): the numbers are rough.")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""MIR and HDR at the sample level: infojax against the eigenvalues of n×n matrices elsewhere."""
+"""MIR and HDR at the sample level: infojax against other packages' eigenvalues of n×n matrices."""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.race import Outcome, race
 from benchmarks.reference import LARGEST
 
-_LIMIT = 60.0  # seconds of one run
-_DENSE = 5_000  # rows beyond which infojax.population estimates
+_LIMIT = 60.0  # seconds per run
+_DENSE = 5_000  # size beyond which infojax.population estimates
 _TITLE = {False: "MIR and HDR", True: "MIR and HDR with their gradient by features and head"}
 
 
@@ -49,21 +49,14 @@ class Row:
 
     def record(self) -> dict[str, Any]:
         """The row as one flat JSON object."""
-        return {
-            "contender": self.contender,
-            **vars(self.case),
-            "status": self.outcome.status,
-            "seconds": self.outcome.seconds if self.outcome.rounds else None,
-            "rounds": list(self.outcome.rounds),
-            **self.outcome.report,
-        }
+        return {"contender": self.contender, **vars(self.case), **self.outcome.record()}
 
 
 def groups(quick: bool) -> list[tuple[list[Case], list[str]]]:
-    """Cases in groups of ascending n, with their contenders.
+    """Groups of cases of ascending n, with their contenders.
 
-    The n×n contenders compute eigenvalues of the same three matrices whatever d and C are, so
-    beyond d = 128, C = 10 two of them will do.
+    The n×n contenders compute eigenvalues of three n×n matrices whatever d and C, so beyond
+    d = 128, C = 10 two of them suffice.
     """
     sizes = [64, 256, 1024] if quick else [64, 256, 1024, 4096, 16_384, 65_536]
     few = ["infojax", "infojax.population", "jax n×n", "torch n×n"]
@@ -78,7 +71,7 @@ def groups(quick: bool) -> list[tuple[list[Case], list[str]]]:
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
-    """Measures everything and prints tables group by group; returns records and tables."""
+    """Measures all groups, printing each one's tables; returns records and tables."""
     records, text = [], ""
     with tempfile.TemporaryDirectory() as folder:
         for group, names in groups(quick):
@@ -96,7 +89,7 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
 
 
 def render(records: list[dict[str, Any]]) -> str:
-    """Tables of one group: times with their ratio to infojax, memory, errors, reasons."""
+    """Tables of one group: times with ratios to infojax, memory, errors, missing contenders."""
     first = records[0]
     title = f"{_TITLE[first['gradient']]}; d = {first['d']}, C = {first['classes']}, float32"
     sizes = sorted({record["n"] for record in records})
@@ -137,7 +130,7 @@ def _run_case(case: Case, past: dict[str, list[Row]], folder: Path) -> list[Row]
 
 
 def _reference_file(case: Case, folder: Path) -> str | None:
-    """Computes the float64 reference in a process of its own, once, where it can be had."""
+    """Computes the float64 reference once, in its own process; None where it is too large."""
     if case.dense_size("reference") > LARGEST:
         return None
     file = folder / f"{case.n}-{case.d}-{case.classes}.npz"
@@ -149,7 +142,7 @@ def _reference_file(case: Case, folder: Path) -> str | None:
 
 
 def _give_up(case: Case, name: str, past: list[Row]) -> str | None:
-    """Why a contender is not run, judged by its sizes and by the last smaller size."""
+    """Why not to run a contender, judged by the matrix sizes and by the last smaller case."""
     if name == "infojax.population" and case.dense_size("infojax") <= _DENSE:
         return "as infojax"
     if not past or past[-1].outcome.status in ("ok", "as infojax"):

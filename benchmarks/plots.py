@@ -1,4 +1,4 @@
-"""Figures of the benchmarks, drawn from their JSON."""
+"""Figures of the benchmarks, drawn from their records."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from benchmarks import tables
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-# Okabe & Ito's colours, told apart by the colour-blind; markers tell them apart without colour.
+# Okabe & Ito's palette, safe for the colour-blind; markers distinguish lines without colour.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 _LABELS = {"seconds": "time (s)", "memory_mib": "peak memory (MiB)"}
 
 
 def draw(found: dict[str, Any], folder: Path) -> list[Path]:
-    """Draws one figure for each section that was measured; returns their paths."""
+    """Draws one figure per measured section; returns their paths."""
     drawing = {"metrics": _metrics, "population": _population, "grokking": _grokking}
     paths = []
     for section, function in drawing.items():
@@ -30,18 +30,11 @@ def draw(found: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _metrics(records: list[dict[str, Any]]) -> Any:
-    """Time with and without the gradient, and memory, against n; a column for each (d, C)."""
+    """Time with and without the gradient, and memory, against n; one column per (d, C)."""
     shapes = sorted({(r["d"], r["classes"]) for r in records})
     rows = [(False, "seconds"), (True, "seconds"), (False, "memory_mib")]
-    figure, axes = plt.subplots(
-        len(rows),
-        len(shapes),
-        figsize=(1.5 + 3.2 * len(shapes), 9),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = plt.figure(figsize=(1.5 + 3.2 * len(shapes), 9), layout="constrained")
+    axes = figure.subplots(len(rows), len(shapes), sharex=True, sharey="row", squeeze=False)
     names = list(dict.fromkeys(r["contender"] for r in records if r["status"] == "ok"))
     for row, (gradient, what) in zip(axes, rows, strict=True):
         for axis, (d, classes) in zip(row, shapes, strict=True):
@@ -90,7 +83,7 @@ def _grokking(records: list[dict[str, Any]]) -> Any:
 
 
 def _lines(axis: Any, records: list[dict[str, Any]], names: list[str], x: str, y: str) -> None:
-    """One line a contender, with the same colour and marker in every panel."""
+    """One line per contender, with the same colour and marker in every panel."""
     axis.set_xscale("log")
     axis.grid(alpha=0.3)
     for i, name in enumerate(names):
@@ -98,5 +91,5 @@ def _lines(axis: Any, records: list[dict[str, Any]], names: list[str], x: str, y
         points = sorted((r[x], r[y]) for r in found)
         style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
         axis.plot([p[0] for p in points], [p[1] for p in points], label=name, markersize=5, **style)
-        if points:  # matplotlib cannot draw an empty axis in logarithms
+        if points:  # an empty axis cannot be logarithmic
             axis.set_yscale("log")

@@ -1,4 +1,4 @@
-"""MIR and HDR of a whole data set: `infojax.population` against the one matrix product ZᵀZ."""
+"""MIR and HDR of a whole data set: `infojax.population` against one matrix product ZᵀZ."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from benchmarks import problems, reference, tables
 from benchmarks.race import race
 from benchmarks.worker import Task
 
-_LIMIT = 200.0  # seconds of one run
-_RTOL = 1e-3  # relative standard error asked for where the joint entropy is estimated
+_LIMIT = 200.0  # seconds per run
+_RTOL = 1e-3  # relative standard error requested of an estimated joint entropy
 _BATCH = 10_000
 _PRODUCT = "one product ZᵀZ"
 _AT_ONCE = "statistics, all at once"
@@ -30,16 +30,14 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
         shape = {"n": n, "d": d, "classes": classes, "head": head}
         entrants = {name: {"name": name, **shape} for name in names}
         for name, outcome in race("benchmarks.population:build", entrants, _LIMIT).items():
-            seconds = outcome.seconds if outcome.rounds else None
-            found = {"status": outcome.status, "seconds": seconds, "rounds": list(outcome.rounds)}
-            records.append({"contender": name, **shape, **found, **outcome.report})
+            records.append({"contender": name, **shape, **outcome.record()})
     text = render(records)
     print(text, flush=True)
     return records, text
 
 
 def build(name: str, n: int, d: int, classes: int, head: str) -> Task:
-    """Sets a contender up; the entry point of its process."""
+    """Sets up a contender; entry point of its process."""
     import jax
 
     problem = problems.problem(n, d, classes, head)
@@ -53,7 +51,7 @@ def build(name: str, n: int, d: int, classes: int, head: str) -> Task:
 
 
 def render(records: list[dict[str, Any]]) -> str:
-    """Returns a table of all sizes, and how time grows with N."""
+    """Returns a table of all sizes, and the growth of time with N."""
     product = {
         (r["n"], r["d"]): r["seconds"]
         for r in records
@@ -124,7 +122,7 @@ def _accuracy(record: dict[str, Any]) -> list[str]:
 
 
 def _growth(records: list[dict[str, Any]]) -> str:
-    """Exponents of time against N, between the smallest and the largest of one shape."""
+    """Exponents of time in N, between the smallest and the largest N at d = 128."""
     lines = []
     for name in _ALL:
         found = [r for r in records if (r["contender"], r["d"], r["status"]) == (name, 128, "ok")]

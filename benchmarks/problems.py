@@ -1,4 +1,4 @@
-"""Synthetic features, labels and head rows to measure on."""
+"""Synthetic features, labels and head rows."""
 
 from typing import NamedTuple
 
@@ -14,16 +14,16 @@ class Problem(NamedTuple):
 
 
 def problem(n: int, d: int, classes: int, head: str = "means", seed: int = 0) -> Problem:
-    """Features as in the middle of training: class means and noise of a power-law spectrum.
+    """Features as in mid-training: class means plus noise with a power-law spectrum.
 
     Args:
       n: number of samples.
       d: number of features.
       classes: number of classes C; labels are uniform.
       head: "means" (rows are the class means plus noise), "orthonormal" (C <= d; the joint
-        spectrum splits into one problem of size d for each class and is known exactly at any
-        size), or "correlated" (rows share a direction, with cosines of 0.8 between them).
-      seed: of everything random.
+        spectrum splits into one problem of size d per class, solved exactly at any n), or
+        "correlated" (rows share a direction: cosines of 0.8).
+      seed: of all random numbers.
     """
     rng = np.random.default_rng(seed)
     scale = (1.0 + np.arange(d, dtype=np.float32)) ** -0.5

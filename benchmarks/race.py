@@ -1,4 +1,4 @@
-"""Interleaved timing: every contender of a case runs once a round, so that ratios are fair."""
+"""Interleaved timing: each contender runs once per round, so that ratios are fair."""
 
 import math
 import statistics
@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 from benchmarks.worker import Worker, WorkerError
 
 _SETUP_SECONDS = 300.0
-_KILL_FACTOR = 2.0  # a run may exceed the time limit by this before it is killed
-_PAUSE = 0.05  # lets the previous contender's spinning threads fall asleep
-_ENOUGH = 0.1  # seconds that one timing lasts at least, by repetition
+_KILL_FACTOR = 2.0  # a run is killed after this multiple of its limit
+_PAUSE = 0.05  # lets the previous contender's spinning threads go to sleep
+_ENOUGH = 0.1  # minimum seconds per timing, by repetition
 
 
 class Outcome(NamedTuple):
-    """What was measured of one contender.
+    """Measurements of one contender.
 
     Attributes:
       status: "ok", or why there is no time.
-      rounds: seconds of a run, one entry a round.
-      report: the task's own report, with `memory_mib`.
+      rounds: seconds per run, one entry per round.
+      report: the task's own report and `memory_mib`.
     """
 
     status: str
@@ -31,9 +31,15 @@ class Outcome(NamedTuple):
         """Median over the rounds; NaN without any."""
         return statistics.median(self.rounds) if self.rounds else math.nan
 
+    def record(self) -> dict[str, Any]:
+        """The outcome as one flat JSON object."""
+        seconds = self.seconds if self.rounds else None
+        rounds = list(self.rounds)
+        return {"status": self.status, "seconds": seconds, "rounds": rounds, **self.report}
+
 
 class _Runner:
-    """One contender in a race: its process, and what came out so far."""
+    """One contender in a race: its process and results so far."""
 
     def __init__(self, target: str, arguments: dict[str, Any], limit: float):
         self.limit = limit
@@ -44,7 +50,7 @@ class _Runner:
         self._guard(lambda: setattr(self, "worker", Worker(target, arguments, _SETUP_SECONDS)))
 
     def warm_up(self) -> None:
-        """Runs once, and plans repetitions and rounds; a run over 5 s is the only one."""
+        """Runs once to plan repetitions and rounds; a run over 5 s is not repeated."""
         seconds = self._run()
         if seconds is None:
             return
@@ -57,7 +63,7 @@ class _Runner:
             self.failure = f"too slow: {seconds:.0f} s"
 
     def take_turn(self) -> None:
-        """Runs one round, if any is left."""
+        """Runs one round unless done."""
         if self.failure is None and len(self.times) < self.rounds:
             seconds = self._run()
             if seconds is not None:
@@ -91,15 +97,15 @@ class _Runner:
 
 
 def race(target: str, entrants: dict[str, dict[str, Any]], limit: float) -> dict[str, Outcome]:
-    """Measures contenders round-robin, each in a process of its own.
+    """Measures contenders round-robin, each in its own process.
 
     Args:
       target: `module:function` that returns a contender's `Task`.
-      entrants: the function's keyword arguments, by name of contender.
-      limit: seconds of one run beyond which a contender drops out.
+      entrants: the function's keyword arguments, by contender.
+      limit: seconds per run beyond which a contender drops out.
 
     Returns:
-      An outcome for each name.
+      One outcome per contender.
     """
     runners = {name: _Runner(target, arguments, limit) for name, arguments in entrants.items()}
     for runner in runners.values():

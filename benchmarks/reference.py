@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.problems import Problem
 
-LARGEST = 5_120  # rows of the largest dense problem that is solved for reference
+LARGEST = 5_120  # size of the largest dense reference problem
 
 
 class Reference(NamedTuple):
@@ -23,12 +23,7 @@ class Reference(NamedTuple):
 
 
 def interplay(problem: Problem, gradient: bool) -> Reference | None:
-    """Reference of a problem, or None where the joint matrix exceeds `LARGEST` in every form.
-
-    Args:
-      problem: features, labels and head rows.
-      gradient: whether gradients are wanted.
-    """
+    """Reference of a problem, or None where the joint matrix exceeds `LARGEST` in every form."""
     z, z_norm = _unit_rows(problem.z)
     w, w_norm = _unit_rows(problem.w)
     (n, d), y = z.shape, problem.y
@@ -57,7 +52,7 @@ def interplay(problem: Problem, gradient: bool) -> Reference | None:
 
 
 def joint_entropy_by_class(problem: Problem) -> float:
-    """Joint entropy where the head rows are orthonormal: the spectra of C moments [d, d]."""
+    """Joint entropy for orthonormal head rows: the spectra of C moments [d, d]."""
     z = _unit_rows(problem.z)[0]
     spectra = [
         np.linalg.eigvalsh(z[problem.y == c].T @ z[problem.y == c] / len(z))
@@ -67,7 +62,7 @@ def joint_entropy_by_class(problem: Problem) -> float:
 
 
 def interplay_by_class(problem: Problem) -> Reference:
-    """Reference at any size for head rows that are orthonormal."""
+    """Reference at any n for orthonormal head rows."""
     z = _unit_rows(problem.z)[0]
     frequency = np.bincount(problem.y, minlength=len(problem.w)) / len(z)
     entropy_z = _entropy(z.T @ z / len(z), False)[0]

@@ -1,4 +1,4 @@
-"""RandAugment and cutout by Pillow, image by image, as TorchSSL and USB call it."""
+"""RandAugment and cutout in Pillow, image by image, as TorchSSL and USB apply them."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ OPERATIONS: dict[Operation, Callable[[Image.Image, float], Image.Image]] = {
     Operation.CONTRAST: lambda x, v: ImageEnhance.Contrast(x).enhance(v),
     Operation.SHARPNESS: lambda x, v: ImageEnhance.Sharpness(x).enhance(v),
     Operation.POSTERIZE: lambda x, v: ImageOps.posterize(x, int(v)),
-    Operation.SOLARIZE: lambda x, v: ImageOps.solarize(x, v),  # type: ignore[arg-type] # a float will do
+    Operation.SOLARIZE: lambda x, v: ImageOps.solarize(x, v),  # type: ignore[arg-type] # floats work
     Operation.IDENTITY: lambda x, v: x,
 }
 
@@ -38,7 +38,7 @@ def operate(image: Image.Image, operation: int, level: int) -> Image.Image:
 
 
 def cut_out(image: Image.Image, levels: np.ndarray) -> Image.Image:
-    """Greys a rectangle: side of half the width, centre's x and y by their levels."""
+    """Greys a square, clipped to the image; levels give its side and centre."""
     width, height = image.size
     side, x, y = (levels + 0.5) / operations.LEVELS * [width / 2, width, height]
     x0, y0 = int(max(0, x - side / 2)), int(max(0, y - side / 2))
@@ -51,7 +51,7 @@ def cut_out(image: Image.Image, levels: np.ndarray) -> Image.Image:
 def augment(
     image: np.ndarray, chosen: np.ndarray, levels: np.ndarray, cutout: np.ndarray
 ) -> np.ndarray:
-    """One image uint8 [h, w, 3] through what `infojax.data.randaugment.draw` drew for it."""
+    """Augments an image, uint8 [h, w, 3], with its draw from `infojax.data.randaugment.draw`."""
     result = Image.fromarray(image)
     for operation, level in zip(chosen, levels, strict=True):
         result = operate(result, operation, level)
@@ -59,6 +59,6 @@ def augment(
 
 
 def augment_at_random(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One image through three random operations and a cutout."""
+    """Applies three random operations and a cutout to an image."""
     levels = rng.integers(0, operations.LEVELS, 6)
     return augment(image, rng.integers(0, len(Operation), 3), levels[:3], levels[3:])

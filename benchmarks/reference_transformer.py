@@ -1,8 +1,8 @@
 """The grokking model of Nanda et al. 2023 in PyTorch, computed as in their code.
 
 All three positions and all logits of every example, full batch, AdamW; the loss is the mean of
-`-log_softmax` at the last position, in float64 unless told otherwise. What is left out costs time
-there: hooks, and the test loss of every epoch.
+`-log_softmax` at the last position, in float64 or float32. Omits their hooks and per-epoch test
+loss, which take extra time.
 """
 
 from typing import Any
@@ -66,9 +66,9 @@ class Trainer:
 
     Args:
       params: initial parameters, as for `Transformer`.
-      examples: training examples, an `infojax.data.modular.Examples`.
+      examples: training examples, `infojax.data.modular.Examples`.
       config: learning rate, betas, weight decay and warm-up, as in `configs/grokking.py`.
-      precise: whether the loss is computed in float64, as in the reference.
+      precise: whether to compute the loss in float64, as the reference does.
     """
 
     def __init__(self, params: dict[str, Any], examples: Any, config: Any, precise: bool):
@@ -89,7 +89,7 @@ class Trainer:
         )
 
     def step(self) -> float:
-        """Makes one update; returns the loss before it."""
+        """Makes one update and returns the loss before it."""
         logits = self.model(self.tokens)[:, -1]
         log_probabilities = torch.log_softmax(logits.to(self.dtype), dim=-1)
         loss = -log_probabilities.gather(-1, self.labels[:, None]).mean()

@@ -1,4 +1,4 @@
-"""The WideResNet of infojax in PyTorch, with its parameters, and SGD as it trains it."""
+"""infojax's WideResNet and its SGD in PyTorch, started from the same parameters."""
 
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Conv(nn.Conv2d):
-    """A convolution padded as "SAME", on the right and below first where it is uneven."""
+    """A convolution with "SAME" padding; odd padding is larger on the right and below."""
 
     def __init__(self, kernel: np.ndarray, stride: int):
         k, _, c_in, c_out = kernel.shape
@@ -24,7 +24,7 @@ class Conv(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut."""
+    """Two convolutions and a shortcut."""
 
     def __init__(self, params: Any, stride: int, activate_shortcut: bool):
         super().__init__()
@@ -74,7 +74,7 @@ def _norm(params: Any) -> nn.BatchNorm2d:
 
 
 class Trainer:
-    """Steps of SGD on fixed batches; the paper's settings."""
+    """SGD with the paper's settings."""
 
     def __init__(self, params: Any, blocks: int, learning_rate: float):
         self.model = WideResNet(params, blocks)
@@ -88,7 +88,7 @@ class Trainer:
         self.optimizer = torch.optim.SGD(groups, learning_rate, momentum=0.9, nesterov=True)
 
     def step(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """One update on standardised images [n, h, w, channels]; returns the loss before it."""
+        """Makes one update on standardised images [n, h, w, channels]; returns the prior loss."""
         x = torch.tensor(images).permute(0, 3, 1, 2)
         loss = functional.cross_entropy(self.model(x), torch.tensor(labels).long())
         self.optimizer.zero_grad()

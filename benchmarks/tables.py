@@ -1,10 +1,10 @@
-"""Numbers and tables as text."""
+"""Formatting of numbers and tables."""
 
 from collections.abc import Sequence
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table with aligned columns, the first one to the left."""
+    """Returns a Markdown table, the first column left-aligned, the others right-aligned."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -21,7 +21,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def seconds(value: float) -> str:
-    """Returns a time in a unit that suits it, with three digits."""
+    """Formats a time with three digits, in s, ms or µs."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size:
             return f"{value / size:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
@@ -29,5 +29,5 @@ def seconds(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Returns a time given in milliseconds, with three digits or none after the point."""
+    """Formats milliseconds with three digits, from 100 ms on as integers."""
     return f"{value:.3g} ms" if value < 100 else f"{value:,.0f} ms"

@@ -1,7 +1,7 @@
-"""A contender in a process of its own, seen from the parent: timed on request, killed if too slow.
+"""Parent side of a contender's process: times it on request, kills it if too slow.
 
-Parent and child (`benchmarks.child`) speak JSON lines over the child's standard input and output.
-Separate processes keep thread pools, allocators and crashes apart.
+Parent and child (`benchmarks.child`) exchange JSON lines over the child's standard input and
+output. Separate processes isolate thread pools, allocators and crashes.
 """
 
 import json
@@ -14,35 +14,35 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# Settings for old BLAS builds, which slow a current one: nobody is measured with them.
+# Settings for old BLAS builds that slow current ones; removed for every contender.
 DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 class Task(NamedTuple):
-    """What a child measures: `run()` is timed, `report(result)` is sent to the parent."""
+    """The work of a child: `run()` is timed, `report(result)` is sent to the parent."""
 
     run: Callable[[], Any]
-    report: Callable[[Any], dict[str, Any]]
+    report: Callable[[Any], dict[str, Any]] = lambda result: {}
 
 
 class UnsupportedError(Exception):
-    """The contender cannot do this, or is not installed."""
+    """The contender does not support this problem or is not installed."""
 
 
 class WorkerError(Exception):
-    """The child failed, died or took too long; the text says which."""
+    """The child failed, died or took too long."""
 
 
 class Worker:
-    """A child that holds one task.
+    """A child process with one task.
 
     Args:
       target: `module:function` that returns the task.
       arguments: the function's keyword arguments.
-      timeout: seconds for setting up.
+      timeout: seconds allowed for set-up.
 
     Raises:
-      WorkerError: the child did not get ready.
+      WorkerError: set-up failed.
     """
 
     def __init__(self, target: str, arguments: dict[str, Any], timeout: float):
@@ -62,7 +62,7 @@ class Worker:
         return self._ask({"repeats": repeats}, timeout)["seconds"]
 
     def report(self, timeout: float) -> dict[str, Any]:
-        """Returns the task's report of its last result, with `memory_mib`."""
+        """Returns the task's report on its last result, with `memory_mib`."""
         return self._ask({"report": True}, timeout)
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Worker:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer, below, is the end of file
+            pass  # reported below as end of file
         return self._receive(timeout)
 
     def _receive(self, timeout: float) -> dict[str, Any]:
@@ -105,6 +105,6 @@ class Worker:
 
 
 def environment() -> dict[str, str]:
-    """Environment of the children: that of the parent, without `DROPPED`, on the CPU."""
+    """Environment of the children: the parent's without `DROPPED`, on the CPU."""
     kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
     return {"JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore", **kept}

@@ -1,1 +1,1 @@
-"""One experiment a file: `get_config(variant)`."""
+"""One experiment per file, each with a `get_config(variant)`."""

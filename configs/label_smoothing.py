@@ -1,4 +1,4 @@
-"""Label smoothing: accuracy, MIR and HDR against ε, figure 5 of Song et al. 2024.
+"""Label smoothing: accuracy, MIR and HDR against ε, Figure 5 of Song et al. 2024.
 
     python -m launch --config=configs/label_smoothing.py:cpu --workdir=runs/label_smoothing
 
@@ -6,7 +6,7 @@ Variants:
   cpu: six ε, three seeds of a WideResNet-10-1 of stride 2, three epochs; about 20 minutes on two
     cores. From ε = 0 to 0.9 test accuracy falls from 0.69 to 0.46 (0.70 at 0.1), MIR (n = 64) rises
     from 0.48 to 0.52 and falls to 0.36, HDR rises from 0.12 to 0.39.
-  paper: WideResNet-28-2, 2^20 steps a point; for an accelerator.
+  paper: WideResNet-28-2, 2^20 steps per point; for an accelerator.
   smoke: digits, seconds.
 """
 
@@ -17,20 +17,9 @@ from configs import supervised
 
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
-    config = supervised.base("cifar10")
-    config.experiment = "sweep"
-    config.point_experiment = "supervised"
-    config.fields = ("label_smoothing",)
-    config.points = ((0.0,), (0.1,), (0.3,), (0.5,), (0.7,), (0.9,))  # the first is the baseline
-    config.table_metrics = ("test/accuracy", "test/mir_64", "test/hdr_64")
-    config.num_seeds = 3
-    if variant == "cpu":
-        supervised.small(config)
-    elif variant == "smoke":
-        supervised.smoke(config)
-        config.points = ((0.0,), (0.5,))
-        config.table_metrics = ("test/accuracy", "test/mir_32", "test/hdr_32")
-        config.num_seeds = 2
-    elif variant != "paper":
-        raise ValueError(f"unknown variant {variant!r}; use cpu, paper or smoke")
-    return config
+    return supervised.grid(
+        variant,
+        fields=("label_smoothing",),
+        points=((0.0,), (0.1,), (0.3,), (0.5,), (0.7,), (0.9,)),
+        smoke_points=((0.0,), (0.5,)),
+    )

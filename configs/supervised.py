@@ -1,6 +1,53 @@
-"""What the configurations of image classification share; none of them by itself."""
+"""Settings shared by the image-classification configs; not an experiment by itself."""
+
+from typing import Any
 
 from ml_collections import ConfigDict
+
+from configs import _variants
+
+DIGITS: dict[str, Any] = {"dataset": "digits", "flip": False, "crop_padding": 1}
+# A WideResNet-10-1 on digits, in seconds.
+SMOKE: dict[str, Any] = DIGITS | {
+    "depth": 10,
+    "width": 1,
+    "train_size": 256,
+    "num_steps": 12,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "batchnorm_decay": 0.5,
+    "ema_decay": 0.5,
+    "eval_every": 4,
+    "checkpoint_every": 4,
+    "eval_batch_size": 64,
+    "metric_batch_sizes": (32,),
+    "population_splits": ("train", "test"),
+    "steps_per_call": 3,
+}
+# A WideResNet-10-1 whose first group has stride 2, three epochs of CIFAR-10: a minute on two cores.
+SMALL: dict[str, Any] = {
+    "depth": 10,
+    "width": 1,
+    "first_stride": 2,
+    "batch_size": 128,
+    "num_steps": 1200,
+    "learning_rate": 0.1,
+    "batchnorm_decay": 0.99,
+    "ema_decay": 0.99,
+    "eval_every": 400,
+    "checkpoint_every": 400,
+    "steps_per_call": 20,
+}
+# A WideResNet-10-2 of the same kind, eight epochs of CIFAR: minutes on two cores.
+MEDIUM: dict[str, Any] = SMALL | {
+    "width": 2,
+    "num_steps": 3000,
+    "population_splits": ("test",),
+    "eval_every": 150,
+    "checkpoint_every": 300,
+    "steps_per_call": 10,
+}
+VARIANTS: _variants.Variants = {"cpu": MEDIUM, "paper": {}, "smoke": SMOKE}
 
 
 def base(dataset: str) -> ConfigDict:
@@ -8,17 +55,15 @@ def base(dataset: str) -> ConfigDict:
     config = ConfigDict()
     config.experiment = "supervised"
     config.seed = 0
-    config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has a directory of its own
+    config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has its own directory
 
     config.dataset = dataset  # digits, or any image classification set of TFDS
-    config.data_dir = ""  # where empty: the environment's TFDS_DATA_DIR, or TFDS's default
+    config.data_dir = ""  # if empty, TFDS_DATA_DIR from the environment, or TFDS's default
     config.train_size = 0  # training images to use; 0: all
-    config.validation_fraction = 0.0  # share of them to evaluate on, in place of the test split
-    config.flip = True
-    config.crop_padding = 4
+    config.validation_fraction = 0.0  # share of them to evaluate on instead of the test split
+    config.flip, config.crop_padding = True, 4
 
-    config.depth = 28
-    config.width = 2
+    config.depth, config.width = 28, 2
     config.num_groups = 3  # 4 for images of 96 x 96
     config.first_stride = 1  # 2 for images of 96 x 96
     config.batchnorm_decay = 0.999
@@ -26,63 +71,42 @@ def base(dataset: str) -> ConfigDict:
     config.compute_dtype = "float32"  # or bfloat16
 
     config.batch_size = 64  # global
-    config.accumulate_steps = 1  # parts of a batch; entropies are then those of a part
+    config.accumulate_steps = 1  # microbatches per batch; entropies are then per microbatch
     config.num_steps = 2**20
     config.learning_rate = 0.03
     config.momentum = 0.9
     config.weight_decay = 5e-4  # of kernels only
-    config.ema_decay = 0.999  # of the parameters that are evaluated; 0: the parameters themselves
+    config.ema_decay = 0.999  # of the parameters used in evaluation; 0: no averaging
 
     config.label_smoothing = 0.0
-    config.mi_weight = 0.0  # the paper does not give the weights of its table 2
+    config.mi_weight = 0.0  # the paper does not give the weights of its Table 2
     config.id_weight = 0.0
     config.information_terms = "entropies"  # I and |ΔH| in nats; or "ratios": MIR and HDR
 
     config.eval_every = 2**20 // 100
-    config.eval_batch_size = 512  # images of one forward pass
-    config.metric_batch_sizes = (64,)  # batches whose MIR and HDR are averaged
-    config.population_splits = ()  # splits whose MIR, HDR and neural collapse are measured whole
+    config.eval_batch_size = 512  # images per forward pass
+    config.metric_batch_sizes = (64,)  # MIR and HDR are averages over batches of these sizes
+    config.population_splits = ()  # splits with MIR, HDR and neural collapse of all images
     config.checkpoint_every = 5000
     config.steps_per_call = 100
     return config
 
 
-def smoke(config: ConfigDict) -> None:
-    """Shrinks a configuration to seconds, on digits."""
-    config.dataset = "digits"
-    config.flip, config.crop_padding = False, 1
-    config.depth, config.width = 10, 1
-    config.train_size = 256
-    config.num_steps = 12
-    config.batch_size = 32
-    config.learning_rate = 0.1
-    config.batchnorm_decay = config.ema_decay = 0.5
-    config.eval_every = config.checkpoint_every = 4
-    config.eval_batch_size = 64
-    config.metric_batch_sizes = (32,)
-    config.population_splits = ("train", "test")
-    config.steps_per_call = 3
+def grid(
+    variant: str,
+    fields: tuple[str, ...],
+    points: tuple[tuple[float, ...], ...],
+    smoke_points: tuple[tuple[float, ...], ...],
+) -> ConfigDict:
+    """Returns a sweep on CIFAR-10: points (one value per field) on the same seeds.
 
-
-def small(config: ConfigDict) -> None:
-    """A minute of CIFAR-10 on two cores: a strided WideResNet-10-1, three epochs."""
-    config.depth, config.width, config.first_stride = 10, 1, 2
-    config.batch_size = 128
-    config.num_steps = 1200
-    config.learning_rate = 0.1
-    config.batchnorm_decay = config.ema_decay = 0.99
-    config.eval_every = config.checkpoint_every = 400
-    config.steps_per_call = 20
-
-
-def medium(config: ConfigDict) -> None:
-    """Minutes of CIFAR on two cores: a strided WideResNet-10-2, eight epochs."""
-    config.depth, config.width, config.first_stride = 10, 2, 2
-    config.batch_size = 128
-    config.num_steps = 3000
-    config.learning_rate = 0.1
-    config.batchnorm_decay = config.ema_decay = 0.99
-    config.population_splits = ("test",)
-    config.eval_every = 150
-    config.checkpoint_every = 300
-    config.steps_per_call = 10
+    The first point is the baseline.
+    """
+    config = base("cifar10")
+    config.experiment, config.point_experiment = "sweep", "supervised"
+    config.fields, config.points = fields, points
+    config.table_metrics = ("test/accuracy", "test/mir_64", "test/hdr_64")
+    config.num_seeds = 3
+    metrics = ("test/accuracy", "test/mir_32", "test/hdr_32")
+    smoke = SMOKE | {"points": smoke_points, "table_metrics": metrics, "num_seeds": 2}
+    return _variants.apply(config, variant, {"cpu": SMALL, "paper": {}, "smoke": smoke})

@@ -1,19 +1,21 @@
-"""Matrix information theory for deep learning: entropy, MIR and HDR of representations, in JAX."""
+"""Matrix information theory for deep learning in JAX: entropy, MIR and HDR of representations."""
 
 from infojax import collapse, losses, population
 from infojax.information import (
-    Interplay,
     class_interplay,
     effective_rank,
     feature_entropy,
     interplay,
     sample_interplay,
 )
-from infojax.matrices import hdr, matrix_entropy, mir, mutual_information
+from infojax.matrices import Interplay, hdr, matrix_entropy, mir, mutual_information
 from infojax.moments import gram
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Interplay",
+    "__version__",
     "class_interplay",
     "collapse",
     "effective_rank",

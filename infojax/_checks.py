@@ -1,4 +1,4 @@
-"""Checks of arguments at trace time: each failure is one ValueError that names the argument."""
+"""Trace-time checks of arguments; each failure raises a ValueError that names the argument."""
 
 import math
 import numbers
@@ -20,7 +20,7 @@ def real_array(name: str, x: ArrayLike, ndim: int | None = None) -> jax.Array:
         raise ValueError(f"{name} must have {ndim} dimensions, got shape {x.shape}")
     if 0 in x.shape:
         raise ValueError(f"{name} must not be empty, got shape {x.shape}")
-    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
 def square(name: str, k: ArrayLike) -> jax.Array:
@@ -34,32 +34,34 @@ def square(name: str, k: ArrayLike) -> jax.Array:
 def labels(name: str, y: ArrayLike, *shape: int) -> jax.Array:
     """Returns `y` as an integer array of the given shape.
 
-    Widened to 32 bits: the number of classes itself must fit, which 256 does not in uint8.
+    Labels are widened to 32 bits because the number of classes must fit too: 256 exceeds uint8.
     """
     given, y = y, jnp.asarray(y)
     if y.shape != shape or not jnp.issubdtype(y.dtype, jnp.integer):
         raise ValueError(
-            f"{name} must be integer class labels of shape {shape}, one for each sample, "
+            f"{name} must be integer class labels of shape {shape}, one per sample, "
             f"got {y.dtype} of shape {y.shape}"
         )
     if isinstance(given, np.ndarray) and np.any(given != given.astype(y.dtype)):
         raise ValueError(f"{name} holds labels that do not fit {y.dtype}, up to {given.max()}")
-    return y.astype(jnp.int32) if jnp.iinfo(y.dtype).bits < 32 else y
+    return y.astype(jnp.int32) if y.dtype.itemsize < 4 else y
 
 
 def same_rows(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
-    """Raises unless both have the same number of rows."""
+    """Raises unless both arrays have the same number of rows."""
     if x1.shape[0] != x2.shape[0]:
         raise ValueError(
-            f"{name1} and {name2} must have as many rows, got shapes {x1.shape} and {x2.shape}"
+            f"{name1} and {name2} must have the same number of rows, "
+            f"got shapes {x1.shape} and {x2.shape}"
         )
 
 
 def same_columns(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
-    """Raises unless both have the same number of columns."""
+    """Raises unless both arrays have the same number of columns."""
     if x1.shape[-1] != x2.shape[-1]:
         raise ValueError(
-            f"{name1} and {name2} must have as many columns, got shapes {x1.shape} and {x2.shape}"
+            f"{name1} and {name2} must have the same number of columns, "
+            f"got shapes {x1.shape} and {x2.shape}"
         )
 
 
@@ -80,7 +82,7 @@ def integer(name: str, x: int) -> int:
 
 
 def order(alpha: float) -> float:
-    """Returns the entropy's order as a Python float; it is static and must be positive."""
+    """Returns the order of an entropy as a Python float; it is static and must be positive."""
     alpha = number("alpha", alpha)
     if math.isnan(alpha) or alpha <= 0:
         raise ValueError(f"alpha must be positive (math.inf is allowed), got {alpha}")
@@ -88,7 +90,7 @@ def order(alpha: float) -> float:
 
 
 def same_dtype(name1: str, x1: jax.Array, name2: str, x2: jax.Array) -> None:
-    """Raises unless both have the same dtype, after half precision was widened."""
+    """Raises unless both arrays have the same dtype, once half precision is widened."""
     if x1.dtype != x2.dtype:
         raise ValueError(
             f"{name1} and {name2} must have the same dtype, got {x1.dtype} and {x2.dtype}"

@@ -1,4 +1,4 @@
-"""Neural collapse: the simplex ETF, the values reached there, and how far away one is."""
+"""Neural collapse: the simplex ETF, MIR at collapse, and the measures NC1 to NC4."""
 
 import math
 from typing import NamedTuple
@@ -9,15 +9,14 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments
+from infojax._products import matmul
 from infojax.population.statistics import Statistics, is_usable, nan_unless
-
-_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def simplex_etf(c: int, d: int | None = None) -> jax.Array:
     """Simplex equiangular tight frame: c unit rows with pairwise inner product -1 / (c - 1).
 
-    Built from the Helmert matrix, hence without randomness.
+    Deterministic: the rows come from the Helmert matrix.
 
     Args:
       c: number of classes, at least 2.
@@ -27,7 +26,7 @@ def simplex_etf(c: int, d: int | None = None) -> jax.Array:
       Rows [c, d] of the default float dtype.
 
     Raises:
-      ValueError: c < 2 or d < c - 1, or they are not integers.
+      ValueError: c < 2, d < c - 1, or either is not an integer.
 
     References:
       Papyan, Han & Donoho 2020.
@@ -50,8 +49,8 @@ def simplex_etf(c: int, d: int | None = None) -> jax.Array:
 def mir_at_collapse(c: int) -> float:
     """MIR of features and head at neural collapse with balanced classes.
 
-    `1/(C-1) + (C-2) log(C-2) / ((C-1) log(C-1))`, at the sample and at the class level; HDR is 0
-    there. The Gram matrix of the frame has C - 1 equal eigenvalues, so the entropy is log(C-1).
+    `1/(C-1) + (C-2) log(C-2) / ((C-1) log(C-1))`, for samples and for classes; HDR is 0 there. The
+    Gram matrix of the frame has C - 1 equal nonzero eigenvalues, so its entropy is log(C-1).
 
     Args:
       c: number of classes C, at least 2.
@@ -78,21 +77,21 @@ def mir_at_collapse(c: int) -> float:
 
 
 class NeuralCollapse(NamedTuple):
-    """How far features and head are from neural collapse; all fields are float [] and 0 there.
+    """Deviation of features and head from neural collapse; all fields are float [], 0 at collapse.
 
-    With μ_c the class means, μ their global mean, Σ_W and Σ_B the covariances within and between
-    classes, w_c the rows of the head, M and W the rows μ_c - μ and w_c:
+    Notation: class means μ_c and global mean μ, covariances Σ_W within and Σ_B between classes,
+    head rows w_c, and matrices M and W with rows μ_c - μ and w_c.
 
     Attributes:
       nc1: variability within classes, `tr(Σ_W Σ_B⁺) / C`.
-      nc1_quotient: the same without an inverse, `tr Σ_W / tr Σ_B`.
-      nc2_norms_means: standard deviation of |μ_c - μ| over c, over their mean.
-      nc2_norms_head: the same of |w_c|.
+      nc1_quotient: variability within classes without an inverse, `tr Σ_W / tr Σ_B`.
+      nc2_norms_means: standard deviation of |μ_c - μ| over c, divided by the mean.
+      nc2_norms_head: standard deviation of |w_c| over c, divided by the mean.
       nc2_angles_means: mean over pairs of |cos(μ_c - μ, μ_c' - μ) + 1/(C - 1)|.
-      nc2_angles_head: the same of the rows of the head.
+      nc2_angles_head: mean over pairs of |cos(w_c, w_c') + 1/(C - 1)|.
       nc3: self-duality, `‖W/‖W‖ - M/‖M‖‖²` in Frobenius norms, in [0, 4].
-      nc4: share of classes whose mean the head gives to another class: as much of NC4 as the
-        statistics tell. `nearest_class_mean_agreement` has it sample by sample.
+      nc4: share of classes whose mean the head assigns to another class, the part of NC4 that the
+        statistics determine. `nearest_class_mean_agreement` measures it on samples.
     """
 
     nc1: jax.Array
@@ -112,18 +111,18 @@ def neural_collapse(
 
     Args:
       statistics: of the data set, with C classes and d features.
-      w: head, one row a class, floating [C, d].
+      w: head, one row per class, floating [C, d].
       b: biases of the head, floating [C], or None.
 
     Returns:
-      A `NeuralCollapse`. Classes without samples are left out, and C counts the others. Class
-      means that are equal up to rounding, or a single one, count as zero after centring.
+      A `NeuralCollapse`. Classes without samples are omitted, and C counts the remaining ones.
+      Class means that are equal up to rounding, or a single one, are zero after centring.
       Quotients with a zero denominator are 0 if the numerator is 0 too, else inf. Every field is
-      NaN if a feature or w holds NaN or inf, if a label was out of range under jit, or if there
+      NaN if a feature or w contains NaN or inf, if a label was out of range under jit, or if there
       are no samples.
 
     Raises:
-      ValueError: w does not fit the statistics in shape or dtype.
+      ValueError: w does not match the statistics in shape or dtype.
 
     References:
       Papyan, Han & Donoho 2020, figures 2 to 6; Zhu et al. 2021, section 4 (NC1's `/ C`).
@@ -158,23 +157,23 @@ def neural_collapse(
 def nearest_class_mean_agreement(
     z: ArrayLike, statistics: Statistics, w: ArrayLike, b: ArrayLike | None = None
 ) -> jax.Array:
-    """NC4: the share of samples that the head gives to the class whose mean is nearest.
+    """NC4: share of samples that the head assigns to the class with the nearest mean.
 
-    It needs the samples themselves, not only their statistics; those of a whole data set are the
-    mean over batches.
+    This needs the samples themselves, not only their statistics; for a whole data set, average
+    over batches of equal size.
 
     Args:
       z: features, floating [n, d].
-      statistics: of the data set whose class means are meant, usually the training set.
-      w: head, one row a class, floating [C, d].
+      statistics: of the data set that provides the class means, usually the training set.
+      w: head, one row per class, floating [C, d].
       b: biases of the head, floating [C], or None.
 
     Returns:
-      Share [] in [0, 1]. Classes without samples are nobody's nearest. NaN if z, w, b or a sample
-      of the statistics held NaN or inf, or if these are of no samples.
+      Share [] in [0, 1]. Classes without samples are never nearest. NaN if z, w, b or a sample of
+      the statistics contains NaN or inf, or if the statistics are empty.
 
     Raises:
-      ValueError: the shapes or dtypes do not fit.
+      ValueError: the shapes or dtypes do not match.
 
     References:
       Papyan, Han & Donoho 2020, figure 7 (which shows the disagreement).
@@ -189,36 +188,39 @@ def nearest_class_mean_agreement(
     _checks.same_columns("z", z, "w", w)
     _checks.same_dtype("z", z, "w", w)
     logits = _logits(z, w, b)
-    # |z - μ_c|² up to |z - μ|², centred so that a large mean μ does not cancel
+    # |z - μ_c|² - |z - μ|²; without centring, a large mean μ would cause cancellation
     centre = statistics.mean[None]
     z, means = z - centre, means - centre
-    distances = jnp.sum(means**2, 1)[None] - 2 * jnp.matmul(z, means.T, precision=_HIGHEST)
+    distances = jnp.sum(means**2, 1)[None] - 2 * matmul(z, means.T)
     distances = jnp.where((statistics.counts > 0)[None], distances, jnp.inf)
     agree = jnp.argmax(logits, 1) == jnp.argmin(distances, 1)
-    share = jnp.mean(agree.astype(z.dtype))
-    return nan_unless(is_usable(statistics, logits), share)
+    usable = is_usable(statistics, logits)
+    share: jax.Array = nan_unless(usable, jnp.mean(agree.astype(z.dtype)))
+    return share
 
 
 def _head(statistics: Statistics, w: ArrayLike) -> jax.Array:
     w = _checks.real_array("w", w, ndim=2)
     shape = statistics.means.shape
     if w.shape != shape:
-        raise ValueError(f"w must have shape {shape}, as the statistics, got {w.shape}")
+        raise ValueError(f"w must have shape {shape} to match the statistics, got {w.shape}")
     _checks.same_dtype("statistics", statistics.means, "w", w)
     return w
 
 
 def _logits(z: jax.Array, w: jax.Array, b: ArrayLike | None) -> jax.Array:
-    logits = jnp.matmul(z, w.T, precision=_HIGHEST)
+    logits = matmul(z, w.T)
     if b is None:
         return logits
     b = _checks.real_array("b", b, ndim=1)
     if b.shape != w.shape[:1]:
-        raise ValueError(f"b must have shape {w.shape[:1]}, one number a class, got {b.shape}")
+        raise ValueError(f"b must have shape {w.shape[:1]}, one number per class, got {b.shape}")
     return logits + b[None]
 
 
-def _misplaced_means(means, present, w, b) -> jax.Array:
+def _misplaced_means(
+    means: jax.Array, present: jax.Array, w: jax.Array, b: ArrayLike | None
+) -> jax.Array:
     logits = _logits(means, w, b)
     wrong = (jnp.argmax(logits, 1) != jnp.arange(len(w))) & present
     share = jnp.sum(wrong) / jnp.maximum(jnp.sum(present), 1)
@@ -226,14 +228,14 @@ def _misplaced_means(means, present, w, b) -> jax.Array:
 
 
 def _variability(within: jax.Array, means: jax.Array, number: jax.Array) -> jax.Array:
-    """`tr(Σ_W Σ_B⁺) / C` by the singular values of M, whose squares would lose half the digits.
+    """Returns `tr(Σ_W Σ_B⁺) / C` from the SVD of M; forming Σ_B would lose half the digits.
 
-    The means are centred, so M has rank C - 1 at most, and what more it seems to have is rounding.
+    The means are centred, so the rank of M is at most C - 1; further singular values are rounding.
     """
     _, s, v = jnp.linalg.svd(means, full_matrices=False)
     kept = jnp.arange(len(s), dtype=s.dtype) < number - 1
-    kept &= s > max(means.shape) * jnp.finfo(s.dtype).eps * s[0]
-    along = jnp.sum(jnp.matmul(v, within, precision=_HIGHEST) * v, 1)
+    kept &= s > max(means.shape) * np.finfo(s.dtype).eps * s[0]
+    along = jnp.sum(matmul(v, within) * v, 1)
     value = jnp.sum(jnp.where(kept, along / jnp.where(kept, s**2, 1), 0))
     return jnp.where(s[0] == 0, _quotient(jnp.trace(within), s[0]), value)
 

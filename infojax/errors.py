@@ -1,5 +1,9 @@
-"""The error of what a user can mend: launch prints it as one line, without a traceback."""
+"""Errors that a user can fix: `launch` prints them as one line, without a traceback."""
 
 
 class UserError(ValueError):
-    """A configuration, data set or work directory that cannot be used, with what to do."""
+    """A configuration, data set or work directory that cannot be used; says what to do."""
+
+
+class StorageError(OSError):
+    """A file of a run cannot be written, as on a full disk; names the path and the reason."""

@@ -1,47 +1,26 @@
-"""Matrix entropy, mutual information, MIR and HDR of features and head.
+"""Matrix entropy, mutual information, MIR and HDR of features and classification heads.
 
-All logarithms are natural (nats). Every entropy is that of a matrix divided by its trace.
+Entropies are in nats, of Gram matrices normalised to unit trace.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
-
-
-class Interplay(NamedTuple):
-    """What features Z and targets V (head rows, or other features) share; all fields float [].
-
-    Attributes:
-      entropy_z: H(G(Z)), nats.
-      entropy_v: H(G(V)), nats.
-      joint_entropy: H(G(Z) ∘ G(V)), nats.
-      mutual_information: H(G(Z)) + H(G(V)) - H(G(Z) ∘ G(V)), nats.
-      mir: matrix mutual information ratio, mutual information over the smaller entropy.
-      hdr: entropy difference ratio, difference of the entropies over the larger.
-    """
-
-    entropy_z: jax.Array
-    entropy_v: jax.Array
-    joint_entropy: jax.Array
-    mutual_information: jax.Array
-    mir: jax.Array
-    hdr: jax.Array
+from infojax.matrices import Interplay, combine
 
 
 def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Matrix entropy of features, `H_α(G(Z))`, from the smaller of Ẑ Ẑᵀ and Ẑᵀ Ẑ.
+    """Matrix entropy of features, `H_α(G(Z))`, computed from the smaller of Ẑ Ẑᵀ and Ẑᵀ Ẑ.
 
     Args:
       z: features, floating [n, d].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropy in nats [], in [0, log min(n, d)]; zero rows do not count; 0 if all rows are zero;
-      NaN if z holds NaN or inf.
+      Entropy in nats [], in [0, log min(n, d)]. Zero rows are ignored; 0 if all rows are zero;
+      NaN if z contains NaN or inf.
 
     Raises:
       ValueError: z is not a real matrix; alpha is not positive.
@@ -63,7 +42,7 @@ def effective_rank(z: ArrayLike) -> jax.Array:
       z: features, floating [n, d].
 
     Returns:
-      Number of directions [], between 1 and min(n, d).
+      Effective number of directions [], between 1 and min(n, d).
 
     Raises:
       ValueError: z is not a real matrix.
@@ -81,8 +60,8 @@ def effective_rank(z: ArrayLike) -> jax.Array:
 def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
     """Entropies, mutual information, MIR and HDR of two representations of the same samples.
 
-    The joint entropy comes from G(Z) ∘ G(V) [n, n], or where `d e < n` from the second moment
-    [d e, d e] of the products `ẑ_i ⊗ v̂_i`, which has the same nonzero eigenvalues.
+    The joint entropy is computed from G(Z) ∘ G(V) [n, n] or, where `d e < n`, from the second
+    moment [d e, d e] of the products `ẑ_i ⊗ v̂_i`, which has the same nonzero eigenvalues.
 
     Args:
       z: features, floating [n, d].
@@ -90,11 +69,13 @@ def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      An `Interplay` of scalars. Samples whose row is zero in z (or v) do not count in that entropy
-      and in the joint one. Ratios with a zero denominator are 0, see `mir` and `hdr`.
+      An `Interplay` of scalars. A sample whose row in z (or v) is zero is ignored in the entropy
+      of z (or v) and in the joint entropy. Ratios with a zero denominator are 0, see `mir` and
+      `hdr`.
 
     Raises:
-      ValueError: z or v is not a real matrix, or they differ in rows or dtype; alpha <= 0.
+      ValueError: z or v is not a real matrix, or they differ in rows or dtype; alpha is
+        not positive.
 
     References:
       Song et al. 2024, section 3.
@@ -123,26 +104,27 @@ def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
 def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
     """Interplay of features and the head rows of their labels: Z1 = z_i, Z2 = w_{y_i}.
 
-    The head has few distinct rows, so V needs no n×n matrix: H(G(V)) comes from C rows weighted
-    by class counts, and the joint entropy from a matrix of size `min(n, d r)`, `r = min(C, d)`,
-    built from the features' second moments by class.
+    V has at most C distinct rows, so it needs no n×n matrix: H(G(V)) is computed from the C head
+    rows weighted by class counts, and the joint entropy from a matrix of size `min(n, d r)`,
+    `r = min(C, d)`, built from the second moments of the features per class.
 
-    First derivatives are exact. Second ones by w are too, but for one case: where `d C < n` and
-    the head's rows are linearly dependent (as at collapse), those along changes that end this
-    dependence are wrong; at alpha <= 1 none exists there, the entropy going as `t² log t`.
+    First derivatives are exact. So are second derivatives with respect to w, with one exception:
+    where `d C < n` and the head rows are linearly dependent (as at collapse), second derivatives
+    along directions that break this dependence are wrong. At alpha <= 1 they do not exist there,
+    since the entropy grows as `t² log t`.
 
     Args:
       z: features, floating [n, d].
-      y: labels, integer [n], in [0, C); a label outside makes every field NaN.
-      w: head, one row a class, floating [C, d].
+      y: labels, integer [n], in [0, C); a label outside this range makes every field NaN.
+      w: head, one row per class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
       An `Interplay` of scalars.
 
     Raises:
-      ValueError: z or w is not a real matrix, they differ in columns or dtype, y is not integer
-        [n]; alpha <= 0.
+      ValueError: z or w is not a real matrix, or they differ in columns or dtype; y is not integer
+        [n]; alpha is not positive.
 
     References:
       Song et al. 2024, corollary 4.3.
@@ -175,18 +157,18 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
 
 
 def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
-    """Interplay of centred class means and head rows: G(M) against G(W).
+    """Interplay of centred class means and head rows, G(M) and G(W).
 
     Row c of M is the mean of the features of class c minus the mean of all features.
 
     Args:
       z: features, floating [n, d].
-      y: labels, integer [n], in [0, C); a label outside makes every field NaN.
-      w: head, one row a class, floating [C, d].
+      y: labels, integer [n], in [0, C); a label outside this range makes every field NaN.
+      w: head, one row per class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      An `Interplay` of scalars. Classes without samples are left out of both M and W, but NaN or
+      An `Interplay` of scalars. Classes without samples are omitted from both M and W, but NaN or
       inf anywhere in w still gives NaN.
 
     Raises:
@@ -204,7 +186,7 @@ def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0
     """
     _, y, w_hat = sample_arguments(z, y, w)
     z, w = _checks.real_array("z", z, ndim=2), _checks.real_array("w", w, ndim=2)
-    z = z - jnp.mean(z, 0)[None]  # first, or an offset would take digits from the class means
+    z = z - jnp.mean(z, 0)[None]  # first: removing a large offset later would cost digits
     counts = jnp.bincount(y, length=w.shape[0]).astype(z.dtype)[:, None]
     sums = jax.ops.segment_sum(z, y, num_segments=w.shape[0])
     means = sums / jnp.maximum(counts, 1) - jnp.mean(z, 0)[None]
@@ -213,40 +195,14 @@ def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0
     return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))
 
 
-def combine(entropy_z: jax.Array, entropy_v: jax.Array, joint_entropy: jax.Array) -> Interplay:
-    """The `Interplay` that follows from the three entropies, each float [...]."""
-    information = entropy_z + entropy_v - joint_entropy
-    return Interplay(
-        entropy_z,
-        entropy_v,
-        joint_entropy,
-        information,
-        _ratio(information, jnp.minimum(entropy_z, entropy_v)),
-        entropy_difference_ratio(entropy_z, entropy_v),
-    )
-
-
-def entropy_difference_ratio(h1: jax.Array, h2: jax.Array) -> jax.Array:
-    """HDR of two entropies, each float [...]."""
-    return _ratio(jnp.abs(h1 - h2), jnp.maximum(h1, h2))
-
-
-def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """The ratio, or 0 where the denominator, an entropy in nats, is zero up to rounding.
-
-    Features that all point the same way have an entropy of up to 1e-4 nats in float32, all of it
-    rounding: a ratio of two such numbers would be arbitrary.
-    """
-    is_zero = denominator <= 1024 * jnp.finfo(denominator.dtype).eps
-    return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
-
-
 def _unit_rows(name: str, x: ArrayLike) -> jax.Array:
     return moments.unit_rows(_checks.real_array(name, x, ndim=2))
 
 
-def sample_arguments(z, y, w) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checks features, labels and head rows; returns them, rows normalised."""
+def sample_arguments(
+    z: ArrayLike, y: ArrayLike, w: ArrayLike
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Checks features, labels and head, and returns them with unit rows."""
     z_hat, w_hat = _unit_rows("z", z), _unit_rows("w", w)
     _checks.same_columns("z", z_hat, "w", w_hat)
     _checks.same_dtype("z", z_hat, "w", w_hat)

@@ -6,7 +6,8 @@ from jax.typing import ArrayLike
 
 from infojax import _checks
 from infojax.alignment import cross_modal_alignment as cross_modal_alignment
-from infojax.information import Interplay, interplay
+from infojax.information import interplay
+from infojax.matrices import Interplay
 
 
 def information_loss(
@@ -18,17 +19,18 @@ def information_loss(
 ) -> jax.Array:
     """Information terms of the training loss, `-λ_mi I(G(Z); G(V)) + λ_id |H(G(Z)) - H(G(V))|`.
 
-    Entropy is not a mean: under pmap or shard_map the rows of all replicas are gathered, and every
-    replica returns the loss of the global batch. Its gradient by local parameters then counts
-    once after the usual `pmean` of gradients. (Under shard_map with `check_vma=True` cast
-    replicated parameters to varying first, `jax.lax.pcast(params, axis_name, to="varying")`.)
+    Entropy is not a mean over samples: under pmap or shard_map the rows of all replicas are
+    gathered, and every replica returns the loss of the global batch. The usual `pmean` of the
+    replicas' gradients then gives the gradient of this loss. (Under shard_map with
+    `check_vma=True`, first cast replicated parameters to varying,
+    `jax.lax.pcast(params, axis_name, to="varying")`.)
 
     Args:
       z: features, floating [n, d].
       v: head rows of the same samples, `w[y]`, floating [n, e].
-      mi_weight: λ_mi, weight of the mutual information, which is to be large.
-      id_weight: λ_id, weight of the entropy difference, which is to be small.
-      axis_name: mapped axis over which the batch is split, if any.
+      mi_weight: λ_mi, weight of the mutual information, to be maximised.
+      id_weight: λ_id, weight of the entropy difference, to be minimised.
+      axis_name: mapped axis that the batch is split over, if any.
 
     Returns:
       Loss in nats []. Finite, with finite derivatives, for any finite z and v.
@@ -37,7 +39,7 @@ def information_loss(
       ValueError: z or v is not a real matrix, or they differ in rows or dtype.
 
     References:
-      Song et al. 2024, section 6 (equations of the losses of table 2).
+      Song et al. 2024, section 6 (the losses of table 2).
 
     >>> import jax.numpy as jnp
     >>> round(float(information_loss(jnp.eye(2), jnp.eye(2), 1.0, 1.0)), 4)  # -log 2
@@ -49,18 +51,18 @@ def information_loss(
 
 
 def global_interplay(z: ArrayLike, v: ArrayLike, axis_name: str | None = None) -> Interplay:
-    """Interplay of the samples of all replicas, for losses made of its fields.
+    """Interplay of the samples of all replicas, for losses composed of its fields.
 
     Args:
       z: features, floating [n, d].
       v: head rows of the same samples, floating [n, e].
-      axis_name: as in `information_loss`, which also says how gradients are to be combined.
+      axis_name: as in `information_loss`, which also describes how to combine gradients.
 
     Returns:
       An `Interplay` of scalars, the same on every replica.
 
     Raises:
-      ValueError: as `infojax.interplay`.
+      ValueError: as for `infojax.interplay`.
 
     >>> import jax.numpy as jnp
     >>> round(float(global_interplay(jnp.eye(2), jnp.eye(2)).mir), 4)
@@ -74,27 +76,27 @@ def global_interplay(z: ArrayLike, v: ArrayLike, axis_name: str | None = None) -
 def cross_entropy(
     logits: ArrayLike, labels: ArrayLike, smoothing: float | jax.Array = 0.0
 ) -> jax.Array:
-    r"""Cross-entropy with label smoothing, from margins, exact in float32 however small.
+    r"""Cross-entropy with label smoothing, computed from margins, exact at any magnitude.
 
     .. math:: L = \log(1 + \sum_{j \ne y} e^{m_j}) - \frac{\varepsilon}{C} \sum_{j \ne y} m_j,
        \qquad m_j = l_j - l_y
 
-    `logsumexp(l) - l_y` cancels: in float32 it is 0 below 1e-7 and its gradient loses all digits
-    well before. Here no difference of nearly equal numbers occurs, in value or gradient, except
-    in the margins themselves.
+    `logsumexp(l) - l_y` suffers from cancellation: in float32 it is 0 below 1e-7, and its gradient
+    loses all digits well before. Here only the margins themselves are differences of nearly equal
+    numbers, in value and gradient.
 
     Args:
-      logits: floating [..., C]; float16 and bfloat16 are widened to float32. A class other than
+      logits: floating [..., C]; float16 and bfloat16 are widened to float32. Classes other than
         the label may have -inf, for probability zero; any other infinity gives NaN.
-      labels: class of each example, integer [...], in [0, C); outside, the loss is NaN.
-      smoothing: ε in [0, 1]; the target is `(1 - ε) onehot(y) + ε / C`. A JAX scalar is taken as
-        it is, so that one compiled step serves every ε.
+      labels: class of each example, integer [...], in [0, C); the loss is NaN for other labels.
+      smoothing: ε in [0, 1]; the target is `(1 - ε) onehot(y) + ε / C`. A JAX scalar is not
+        checked, so that one compiled step works for every ε.
 
     Returns:
       Loss of each example in nats [...].
 
     Raises:
-      ValueError: logits are not real, labels are not integer of shape [...], ε is outside [0, 1].
+      ValueError: logits are not real, labels are not integer [...], or ε is outside [0, 1].
 
     References:
       Szegedy et al. 2016, section 7 (label smoothing).

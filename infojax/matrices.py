@@ -1,28 +1,51 @@
 """Matrix entropy, mutual information, MIR and HDR of given Gram matrices.
 
-All logarithms are natural (nats). Every entropy is that of a matrix divided by its trace.
+Entropies are in nats, of matrices normalised to unit trace.
 """
 
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, spectrum
-from infojax.information import Interplay, combine, entropy_difference_ratio
+
+
+class Interplay(NamedTuple):
+    """Information shared by features Z and targets V (head rows or other features); float [].
+
+    Attributes:
+      entropy_z: H(G(Z)), nats.
+      entropy_v: H(G(V)), nats.
+      joint_entropy: H(G(Z) ∘ G(V)), nats.
+      mutual_information: H(G(Z)) + H(G(V)) - H(G(Z) ∘ G(V)), nats.
+      mir: matrix mutual information ratio, mutual information / smaller entropy.
+      hdr: matrix entropy difference ratio, |difference of the entropies| / larger entropy.
+    """
+
+    entropy_z: jax.Array
+    entropy_v: jax.Array
+    joint_entropy: jax.Array
+    mutual_information: jax.Array
+    mir: jax.Array
+    hdr: jax.Array
 
 
 def matrix_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of order alpha, `H_α(K) = log tr((K / tr K)^α) / (1 - α)`.
 
-    At alpha = 1 the von Neumann entropy `-tr(P log P)`, P = K / tr K; at alpha = inf
+    At alpha = 1 this is the von Neumann entropy `-tr(P log P)`, P = K / tr K, and at alpha = inf
     `-log λ_max(P)`. See `infojax.spectrum.entropy` for derivatives and numerical behaviour.
 
     Args:
-      k: positive semi-definite matrices, floating [..., n, n]; a Gram matrix of normalised rows
-        has trace n, so this is the papers' division by n.
+      k: positive semi-definite matrices, floating [..., n, n]. A Gram matrix of normalised rows
+        has trace n, so `K / tr K` is the papers' `K / n`.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [...], in [0, log n]; NaN if k holds NaN or inf.
+      Entropies in nats [...], in [0, log n]; NaN if k contains NaN or inf.
 
     Raises:
       ValueError: k is not square or not real; alpha is not positive.
@@ -41,15 +64,16 @@ def mutual_information(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.
     """Matrix mutual information, `I_α(K1; K2) = H_α(K1) + H_α(K2) - H_α(K1 ∘ K2)`.
 
     Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
+      k1: Gram matrices, floating [..., n, n].
+      k2: Gram matrices of the same samples, same shape and dtype as k1.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Information in nats [...].
+      Mutual information in nats [...].
 
     Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
+      ValueError: k1 or k2 is not square or not real, or they differ in shape or dtype; alpha is
+        not positive.
 
     References:
       Song et al. 2024, definition 3.3. The joint is the Hadamard product of the two Gram
@@ -66,16 +90,17 @@ def mir(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix mutual information ratio, `I_α(K1; K2) / min(H_α(K1), H_α(K2))`.
 
     Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
+      k1: Gram matrices, floating [..., n, n].
+      k2: Gram matrices of the same samples, same shape and dtype as k1.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Ratios [...]; 0 where the smaller entropy is zero up to rounding (1e-4 nats in float32): a
-      constant representation shares no information.
+      Ratios [...]; 0 where the smaller entropy is zero up to rounding (1e-4 nats in float32),
+      because a constant representation shares no information.
 
     Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
+      ValueError: k1 or k2 is not square or not real, or they differ in shape or dtype; alpha is
+        not positive.
 
     References:
       Song et al. 2024, definition 3.4.
@@ -91,8 +116,8 @@ def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy difference ratio, `|H_α(K1) - H_α(K2)| / max(H_α(K1), H_α(K2))`.
 
     Args:
-      k1: Gram matrices of the same samples, floating [..., n, n].
-      k2: as k1.
+      k1: Gram matrices, floating [..., n, n].
+      k2: Gram matrices of the same samples, same shape and dtype as k1.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
@@ -100,7 +125,8 @@ def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
       float32).
 
     Raises:
-      ValueError: the shapes differ or are not square, the dtype is not real; alpha <= 0.
+      ValueError: k1 or k2 is not square or not real, or they differ in shape or dtype; alpha is
+        not positive.
 
     References:
       Song et al. 2024, definition 3.5.
@@ -111,6 +137,34 @@ def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """
     k1, k2 = _gram_pair(k1, k2)
     return entropy_difference_ratio(spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha))
+
+
+def combine(entropy_z: jax.Array, entropy_v: jax.Array, joint_entropy: jax.Array) -> Interplay:
+    """Returns the `Interplay` given by the three entropies, each float [...]."""
+    information = entropy_z + entropy_v - joint_entropy
+    return Interplay(
+        entropy_z,
+        entropy_v,
+        joint_entropy,
+        information,
+        _ratio(information, jnp.minimum(entropy_z, entropy_v)),
+        entropy_difference_ratio(entropy_z, entropy_v),
+    )
+
+
+def entropy_difference_ratio(h1: jax.Array, h2: jax.Array) -> jax.Array:
+    """Returns the HDR of two entropies, each float [...]."""
+    return _ratio(jnp.abs(h1 - h2), jnp.maximum(h1, h2))
+
+
+def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """Returns the ratio, or 0 where the denominator, an entropy in nats, is zero up to rounding.
+
+    The entropy of parallel features is up to 1e-4 nats in float32, all of it rounding error; a
+    ratio of two such numbers would be arbitrary.
+    """
+    is_zero = denominator <= 1024 * np.finfo(denominator.dtype).eps
+    return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
 
 
 def _gram_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[jax.Array, jax.Array]:

@@ -1,13 +1,13 @@
-"""From features to the small matrices that carry the spectra: Gram matrices and second moments."""
+"""Gram matrices and second moments of features: the small matrices that carry the spectra."""
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
+from infojax._products import matmul
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-_BLOCK = 512  # most rows of one class multiplied at a time: fewer are slower
+_BLOCK = 512  # maximum rows of one class per product; smaller blocks are slower
 
 
 def unit_rows(z: ArrayLike) -> jax.Array:
@@ -17,8 +17,8 @@ def unit_rows(z: ArrayLike) -> jax.Array:
       z: features, floating [n, d]; float16 and bfloat16 are widened to float32.
 
     Returns:
-      Rows of norm one [n, d]. Rows of any magnitude are handled without over- or underflow; a
-      row that holds NaN or inf becomes NaN.
+      Unit rows [n, d]. Rows of any magnitude are handled without overflow or underflow; a row that
+      contains NaN or inf becomes NaN.
 
     Raises:
       ValueError: z is not a real matrix.
@@ -39,7 +39,7 @@ def gram(z: ArrayLike) -> jax.Array:
 
     Returns:
       Positive semi-definite matrix [n, n] with unit diagonal. A zero row of z gives a zero row
-      and column: such a sample does not count (the entropies divide by the trace, not by n).
+      and column: such a sample is ignored, because entropies divide by the trace, not by n.
 
     Raises:
       ValueError: z is not a real matrix.
@@ -51,33 +51,32 @@ def gram(z: ArrayLike) -> jax.Array:
     >>> gram(jnp.array([[3.0, 0.0], [0.0, 0.5]])).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    z_hat = unit_rows(z)
-    return outer_product(z_hat)
+    return outer_product(unit_rows(z))
 
 
 def outer_product(x: jax.Array) -> jax.Array:
-    """X Xᵀ [n, n] of x [n, d] in full precision."""
-    return jnp.matmul(x, x.T, precision=_HIGHEST)
+    """Returns X Xᵀ [n, n] of x [n, d] in full precision."""
+    return matmul(x, x.T)
 
 
 def smaller_product(x: jax.Array) -> jax.Array:
-    """The smaller of X Xᵀ [n, n] and Xᵀ X [d, d]: they share all eigenvalues but zeros."""
+    """Returns the smaller of X Xᵀ and Xᵀ X, which have the same nonzero eigenvalues."""
     return outer_product(x if x.shape[0] <= x.shape[1] else x.T)
 
 
 def class_blocks(y: jax.Array, num_classes: int) -> tuple[jax.Array, jax.Array]:
-    """Cuts samples into blocks of one class each, all shapes static.
+    """Splits samples into blocks of a single class each, with static shapes.
 
     Args:
-      y: labels, integer [n]; samples with a label outside [0, num_classes) are left out.
+      y: labels, integer [n]; samples with a label outside [0, num_classes) are omitted.
       num_classes: number of classes C.
 
     Returns:
-      `(rows, owner)`: indices of samples [m, block], with n where a block is not full, and the
-      class of each block [m], for m = n // b + C blocks of b samples, the empty ones last.
+      `(rows, owner)`: indices of samples [m, b], padded with n, and the class of each block [m],
+      for m = n // b + C blocks of b samples; empty blocks come last.
     """
     n = y.shape[0]
-    # A quarter of a class: on average half a block in each class is padding.
+    # A quarter of the mean class size, because half a block per class is padding on average.
     block = min(_BLOCK, max(16, n // (4 * num_classes)))
     inside = (y >= 0) & (y < num_classes)
     y = jnp.where(inside, y, num_classes)
@@ -95,24 +94,24 @@ def class_blocks(y: jax.Array, num_classes: int) -> tuple[jax.Array, jax.Array]:
 
 
 def sorted_order(y: jax.Array, largest: int) -> jax.Array:
-    """Indices that sort y, integers in [0, largest]."""
+    """Returns the indices that sort y, integers in [0, largest]."""
     n = y.shape[0]
     if (largest + 1) * n > 2**31:
         return jnp.argsort(y)
-    # One array of integers sorts four times faster than argsort's pairs.
+    # Sorting one array of integers is four times faster than argsort, which sorts pairs.
     y = y.astype(jnp.int32)
     return jnp.sort(y * n + jnp.arange(n, dtype=jnp.int32)) % n
 
 
 def class_moments(x: jax.Array, y: jax.Array, num_classes: int) -> jax.Array:
-    """Second moments of each class, `A_c = Σ_{i: y_i = c} x_i x_iᵀ`.
+    """Second moments per class, `A_c = Σ_{i: y_i = c} x_i x_iᵀ`.
 
-    Sorted by class and multiplied block by block: `2 n d²` operations, where a one-hot product
-    would take C times as many.
+    Rows are sorted by class and multiplied block by block, in `2 n d²` operations; a product with
+    one-hot labels would need C times as many.
 
     Args:
       x: rows, float [n, d].
-      y: labels, integer [n]; rows with a label outside [0, num_classes) are left out.
+      y: labels, integer [n]; rows with a label outside [0, num_classes) are omitted.
       num_classes: number of classes C.
 
     Returns:
@@ -120,64 +119,68 @@ def class_moments(x: jax.Array, y: jax.Array, num_classes: int) -> jax.Array:
     """
     rows, owner = class_blocks(y, num_classes)
 
-    def moment(rows):
+    def moment(rows: jax.Array) -> jax.Array:
         x_block = x.at[rows].get(mode="fill", fill_value=0)
-        return jnp.matmul(x_block.T, x_block, precision=_HIGHEST)
+        return matmul(x_block.T, x_block)
 
     return jax.ops.segment_sum(jax.lax.map(moment, rows), owner, num_segments=num_classes)
 
 
 def head_coordinates(w_hat: jax.Array) -> jax.Array:
-    """Coordinates [C, min(C, d)] of the rows of w_hat [C, d] with the same inner products.
+    """Returns coordinates [C, min(C, d)] of the rows of w_hat [C, d] with the same inner products.
 
-    In as many dimensions as there are rows, where that is fewer than d. The coordinates are those
-    in an orthonormal basis of the rows' span, transported without rotation when the rows move:
-    first derivatives are exact even where w_hat loses rank (at collapse, for one). Second ones
-    are along changes that keep the rank; a rank that rises would need further coordinates.
+    Where C < d, they refer to an orthonormal basis of the span of the rows, transported without
+    rotation when the rows move. First derivatives are therefore exact even where w_hat loses rank
+    (for example at collapse). Second derivatives are exact along directions that preserve the
+    rank; a rising rank would need additional coordinates.
     """
     return w_hat if w_hat.shape[0] >= w_hat.shape[1] else _coordinates(w_hat)
 
 
 @jax.custom_jvp
 def _coordinates(w: jax.Array) -> jax.Array:
-    return jnp.matmul(w, _row_space(w), precision=_HIGHEST)
+    return matmul(w, _row_space(w))
 
 
 @_coordinates.defjvp
-def _coordinates_jvp(primals, tangents):
+def _coordinates_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     (w,), (dw,) = primals, tangents
     basis = _row_space(w)
-    return jnp.matmul(w, basis, precision=_HIGHEST), jnp.matmul(dw, basis, precision=_HIGHEST)
+    return matmul(w, basis), matmul(dw, basis)
 
 
 @jax.custom_jvp
 def _row_space(w: jax.Array) -> jax.Array:
-    """Orthonormal basis [d, C] of a space that holds the rows of w [C, d]."""
+    """Returns an orthonormal basis [d, C] of a space that contains the rows of w [C, d]."""
     return jnp.linalg.qr(w.T)[0]
 
 
 @_row_space.defjvp
-def _row_space_jvp(primals, tangents):
+def _row_space_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     (w,), (dw,) = primals, tangents
     basis = _row_space(w)
-    within = jnp.matmul(jnp.matmul(dw, basis, precision=_HIGHEST), basis.T, precision=_HIGHEST)
-    inverse = jnp.linalg.pinv(jnp.matmul(w, basis, precision=_HIGHEST))
-    return basis, jnp.matmul((dw - within).T, inverse.T, precision=_HIGHEST)
+    within = matmul(matmul(dw, basis), basis.T)
+    inverse = jnp.linalg.pinv(matmul(w, basis))
+    return basis, matmul((dw - within).T, inverse.T)
 
 
 def joint_moment(moments: jax.Array, coordinates: jax.Array) -> jax.Array:
-    """Second moment of `z_i ⊗ k_{y_i}`: `Σ_c A_c ⊗ k_c k_cᵀ`.
+    """Second moment of `z_i ⊗ k_{y_i}`, `Σ_c A_c ⊗ k_c k_cᵀ`.
 
     Args:
       moments: A_c, float [C, d, d].
       coordinates: k_c, float [C, r].
 
     Returns:
-      Matrix [d·r, d·r], whose nonzero eigenvalues are those of G(Z) ∘ G(V) when A are the moments
-      of normalised rows and k the coordinates of normalised head rows.
+      Matrix [d r, d r]. It has the nonzero eigenvalues of G(Z) ∘ G(V) if A are the moments of
+      normalised features and k the coordinates of normalised head rows.
     """
     c, d, _ = moments.shape
     r = coordinates.shape[1]
     pairs = (coordinates[:, :, None] * coordinates[:, None, :]).reshape(c, r * r)
-    joint = jnp.matmul(moments.reshape(c, d * d).T, pairs, precision=_HIGHEST)
+    joint = matmul(moments.reshape(c, d * d).T, pairs)
     return joint.reshape(d, d, r, r).transpose(0, 2, 1, 3).reshape(d * r, d * r)

@@ -1,9 +1,9 @@
 """Entropy of the spectrum of a positive semi-definite matrix, with exact derivatives.
 
-The entropy is a spectral function, so its derivative is again a matrix function: with
-`P = V diag(w) Vᵀ`, `dS = ⟨V diag(s'(w)) Vᵀ, dP⟩`, and the derivative of that matrix function is
-given by divided differences of `s'` (Daleckii & Krein 1965; Higham, Functions of Matrices, 2008,
-theorem 3.11). Neither differentiates an eigenvector, so both are finite at repeated eigenvalues.
+The entropy is a spectral function, so its derivative is a matrix function: with
+`P = V diag(w) Vᵀ`, `dS = ⟨V diag(s'(w)) Vᵀ, dP⟩`. The derivative of this matrix function is given
+by divided differences of `s'` (Daleckii & Krein 1965; Higham, Functions of Matrices, 2008, theorem
+3.11). Neither derivative differentiates eigenvectors, so both are finite at repeated eigenvalues.
 """
 
 import functools
@@ -14,53 +14,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
-
-_HIGHEST = jax.lax.Precision.HIGHEST
-
-
-def eigenvalues(k: ArrayLike) -> jax.Array:
-    """Returns the eigenvalues of symmetric matrices in ascending order.
-
-    Args:
-      k: symmetric matrices, float32 or float64 [..., n, n].
-
-    Returns:
-      Eigenvalues [..., n]. On CPU they come from a tridiagonal reduction and bisection, without
-      the eigenvectors that `jnp.linalg.eigvalsh` computes there and drops: 3 times faster at
-      n = 1280, and as accurate. Elsewhere from `jnp.linalg.eigvalsh`.
-
-    Raises:
-      ValueError: k is not square or not real, or n exceeds 32,766, where the 32-bit work space
-        of LAPACK ends.
-    """
-    k = _checks.square("k", k)
-    _check_size(k)
-    if k.shape[-1] == 1:
-        return k[..., 0]
-    return jax.lax.platform_dependent(k, cpu=_bisection, default=jnp.linalg.eigvalsh)
-
-
-def _check_size(k: jax.Array) -> None:
-    if k.shape[-1] > 32_766:
-        raise ValueError(
-            f"dense eigenvalues end at 32,766 rows, got shape {k.shape}; use fewer samples, or "
-            "infojax.population, whose cost does not depend on the number of samples"
-        )
-
-
-def _bisection(k: jax.Array) -> jax.Array:
-    _, diagonal, off_diagonal, _ = jax.lax.linalg.tridiagonal(
-        (k + jnp.swapaxes(k, -1, -2)) / 2, lower=True
-    )
-    solve = functools.partial(jax.scipy.linalg.eigh_tridiagonal, eigvals_only=True)
-    w = jnp.vectorize(solve, signature="(n),(m)->(n)")(diagonal, off_diagonal)
-    # The m null eigenvalues all end in the middle of the same interval, with the same error of up
-    # to half a unit, which adds up over the null space. The sum of all errors is known from the
-    # trace; those of the other n - m are independent, so this share of it is the best estimate.
-    null = _is_null(w).astype(w.dtype)
-    m = jnp.sum(null, -1, keepdims=True)
-    excess = jnp.sum(w, -1, keepdims=True) - jnp.sum(diagonal, -1, keepdims=True)
-    return w - null * excess * m / (m * m + (w.shape[-1] - m))
+from infojax._eigenvalues import check_size, is_null, rounding
+from infojax._eigenvalues import eigenvalues as eigenvalues
+from infojax._products import matmul
 
 
 def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
@@ -71,19 +27,19 @@ def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
        \qquad S_\infty(P) = -\log \lambda_{\max}(P),
        \qquad P = K / \operatorname{tr} K
 
-    Forward and reverse mode, second derivatives, jit and vmap work at every positive
+    Supports forward and reverse mode, second derivatives, jit and vmap at every positive
     semi-definite K. Eigenvalues that are zero up to rounding contribute nothing to derivatives
-    (`0 log 0 = 0`); these are exact for every perturbation that leaves the rank as it is, hence
-    for every `K = Z Zᵀ` with respect to Z. At a repeated largest eigenvalue, `S_∞` has no
-    derivative and the mean over the eigenspace is returned.
+    (`0 log 0 = 0`). Derivatives are exact for every perturbation that preserves the rank, hence
+    for every `K = Z Zᵀ` with respect to Z. Where the largest eigenvalue is repeated, `S_∞` is not
+    differentiable and the mean over the eigenspace is returned.
 
     Args:
       k: positive semi-definite matrices, float32 or float64 [..., n, n].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [...], in [0, log n]; 0 for the zero matrix; NaN if k holds NaN or inf, or
-      if its trace is negative.
+      Entropies in nats [...], in [0, log n]; 0 for the zero matrix; NaN if k contains NaN or inf,
+      or if its trace is negative.
 
     Raises:
       ValueError: k is not square or not real; alpha is not positive.
@@ -99,21 +55,21 @@ def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
 
 
 def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """`entropy` of a matrix `K = X Xᵀ` that is differentiated with respect to X.
+    """`entropy` of a product `K = X Xᵀ`, to be differentiated with respect to X.
 
-    The null space of K takes X to zero, so whatever slope it is given drops out. Nothing then has
-    to be taken for zero: in float32, true eigenvalues as small as rounding keep their share of
-    the gradient, whose error falls from 1e-2 to 1e-5 where X is nearly square.
+    The null space of K annihilates X, so the slope assigned to it cancels and no eigenvalue has to
+    be treated as zero. In float32, true eigenvalues as small as rounding keep their share of the
+    gradient, whose error falls from 1e-2 to 1e-5 where X is nearly square.
 
     Args:
       k: products X Xᵀ, float32 or float64 [..., n, n].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [...], as `entropy`.
+      Entropies in nats [...], as for `entropy`.
 
     Raises:
-      ValueError: as `entropy`.
+      ValueError: as for `entropy`.
 
     >>> import jax.numpy as jnp
     >>> round(float(product_entropy(jnp.eye(4))), 4)  # log 4
@@ -128,22 +84,22 @@ def _normalised_entropy(k: ArrayLike, alpha: float, of_product: bool) -> jax.Arr
     trace = jnp.trace(k, axis1=-2, axis2=-1)
     scale = jnp.where(trace == 0, 1, jnp.where(trace < 0, jnp.nan, trace))
     p = k / scale[..., None, None]
-    if alpha == 2:  # the Frobenius norm: no eigenvalues
+    if alpha == 2:  # the Frobenius norm needs no eigenvalues
         value = _purity_entropy(p)
     else:
-        _check_size(k)
+        check_size(k)
         value = _entropy(alpha, of_product, p)
     return jnp.where(jnp.isfinite(jnp.sum(k, (-2, -1))), value, jnp.nan)
 
 
 def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:
-    """Entropy of order alpha of given eigenvalues, `S_α(w / Σ w)`, without derivatives' care.
+    """Entropy of order alpha of given eigenvalues, `S_α(w / Σ w)`, for values, not derivatives.
 
     Args:
-      w: eigenvalues, float [..., n]. Rounding may have made some of the null ones negative: for
+      w: eigenvalues, float [..., n]. Null eigenvalues may be negative from rounding. For
         alpha >= 1 the summand is continued as an odd function, so that rounding errors, which
-        have both signs and zero sum, cancel instead of adding up; for alpha < 1, where the
-        summand is too steep for that, they are dropped.
+        have both signs and zero sum, cancel instead of adding up. For alpha < 1 the summand is too
+        steep at zero for that, and null eigenvalues are dropped.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
@@ -168,10 +124,10 @@ def _purity_entropy(p: jax.Array) -> jax.Array:
 
 
 def _sum_entropy(alpha: float, w: jax.Array) -> jax.Array:
-    """Entropy of eigenvalues [..., n] with unit sum."""
+    """Returns the entropy of eigenvalues [..., n] with unit sum."""
     beta = alpha - 1
     if alpha < 1:
-        w = jnp.where(_is_null(w), 0, w)
+        w = jnp.where(is_null(w), 0, w)
     log_w = _log_abs(w)
     if alpha == 1:
         return -jnp.sum(w * log_w, -1)
@@ -191,29 +147,16 @@ def _log_abs(w: jax.Array) -> jax.Array:
     return jnp.log(jnp.where(w == 0, 1, jnp.abs(w)))
 
 
-def _is_null(w: jax.Array) -> jax.Array:
-    """Marks eigenvalues that are zero up to rounding.
-
-    Rounding leaves |w| up to about n/16 units in null eigenvalues of Gram matrices, and up to
-    3 units where n is small; a larger bound would take true small eigenvalues out of the
-    derivatives. NaN is not marked.
-    """
-    return jnp.abs(w) <= _rounding(w)
-
-
-def _rounding(w: jax.Array) -> jax.Array:
-    bound = max(4, 0.125 * w.shape[-1]) * jnp.finfo(w.dtype).eps
-    return bound * jnp.max(jnp.abs(w), -1, keepdims=True)
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _entropy(alpha: float, of_product: bool, p: jax.Array) -> jax.Array:
-    """Entropy of matrices of unit trace."""
+    """Returns the entropy of matrices of unit trace."""
     return _sum_entropy(alpha, eigenvalues(p))
 
 
 @_entropy.defjvp
-def _entropy_jvp(alpha, of_product, primals, tangents):
+def _entropy_jvp(
+    alpha: float, of_product: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     (p,), (dp,) = primals, tangents
     value, gradient = _entropy_and_gradient(alpha, of_product, p)
     return value, jnp.sum(gradient * dp, (-2, -1))
@@ -229,7 +172,9 @@ def _entropy_and_gradient(
 
 
 @_entropy_and_gradient.defjvp
-def _entropy_and_gradient_jvp(alpha, of_product, primals, tangents):
+def _entropy_and_gradient_jvp(
+    alpha: float, of_product: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     (p,), (dp,) = primals, tangents
     w, v = jnp.linalg.eigh(p)
     value = _sum_entropy(alpha, w)
@@ -237,64 +182,63 @@ def _entropy_and_gradient_jvp(alpha, of_product, primals, tangents):
     gradient = _congruence(v, slope)
     dvalue = jnp.sum(gradient * dp, (-2, -1))
     dp = (dp + jnp.swapaxes(dp, -1, -2)) / 2
-    rotated = jnp.matmul(
-        jnp.matmul(jnp.swapaxes(v, -1, -2), dp, precision=_HIGHEST), v, precision=_HIGHEST
-    )
+    vt = jnp.swapaxes(v, -1, -2)
+    rotated = matmul(matmul(vt, dp), v)
     rotated = rotated * _divided_differences(alpha, w, value, slope)
     dslope = _slope_by_value(alpha, w, value, slope) * dvalue[..., None]
-    dgradient = _congruence(v, dslope) + jnp.matmul(
-        jnp.matmul(v, rotated, precision=_HIGHEST), jnp.swapaxes(v, -1, -2), precision=_HIGHEST
-    )
+    dgradient = _congruence(v, dslope) + matmul(matmul(v, rotated), vt)
     return (value, gradient), (dvalue, dgradient)
 
 
 def _congruence(v: jax.Array, diagonal: jax.Array) -> jax.Array:
-    """V diag(.) Vᵀ."""
-    return jnp.matmul(v * diagonal[..., None, :], jnp.swapaxes(v, -1, -2), precision=_HIGHEST)
+    """Returns V diag(diagonal) Vᵀ."""
+    return matmul(v * diagonal[..., None, :], jnp.swapaxes(v, -1, -2))
 
 
 def _slope(alpha: float, of_product: bool, w: jax.Array, value: jax.Array) -> jax.Array:
-    """Derivative of the entropy by each eigenvalue, up to a constant; 0 on the null space.
+    """Returns the derivative by each eigenvalue, up to a constant; 0 on the null space.
 
-    `-α (e^{β(log w + S)} - 1) / β` with β = α - 1, which at α = 1 is `-(log w + S)`. The constant
-    (free, since the trace of P is fixed) makes the mean over w zero, so that all slopes vanish
-    at a flat spectrum, and nothing cancels. For products and orders from 1 on, the null space has
-    the slope of a hundredth of rounding instead of 0; first and second derivatives must agree on
-    it, as it drops out of their sum.
+    The slope is `-α (e^{β(log w + S)} - 1) / β`, β = α - 1, and `-(log w + S)` at α = 1. The
+    constant is free because the trace of P is fixed; it is chosen so that the mean weighted by w is
+    zero: all slopes then vanish at a flat spectrum, without cancellation. For products with
+    α >= 1, the null space has the slope at a hundredth of the rounding bound instead of 0. First
+    and second derivatives must use the same slope there, which cancels in their sum.
     """
     if alpha == math.inf:
         largest = jnp.max(w, -1, keepdims=True)
         return -_top(w) / jnp.where(largest == 0, jnp.inf, largest)
     if of_product and alpha >= 1:
-        w = jnp.maximum(w, 0.01 * _rounding(w))
+        w = jnp.maximum(w, 0.01 * rounding(w))
         return -alpha * _power(alpha - 1, _log_abs(w) + value[..., None])
-    return jnp.where(_is_null(w), 0, -alpha * _power(alpha - 1, _log_abs(w) + value[..., None]))
+    return jnp.where(is_null(w), 0, -alpha * _power(alpha - 1, _log_abs(w) + value[..., None]))
 
 
 def _power(beta: float, x: jax.Array) -> jax.Array:
-    """(e^{βx} - 1) / β, which is x at β = 0."""
+    """Returns (e^{βx} - 1) / β, or its limit x at β = 0."""
     return x if beta == 0 else jnp.expm1(beta * x) / beta
 
 
 def _top(w: jax.Array) -> jax.Array:
-    """Weights of the largest eigenvalue's eigenspace, of sum one."""
-    top = (jnp.max(w, -1, keepdims=True) - w <= _rounding(w)).astype(w.dtype)
+    """Returns weights with unit sum, uniform on the eigenspace of the largest eigenvalue."""
+    top = (jnp.max(w, -1, keepdims=True) - w <= rounding(w)).astype(w.dtype)
     return top / jnp.sum(top, -1, keepdims=True)
 
 
-def _slope_by_value(alpha, w, value, slope):
-    """Derivative of the slopes by the entropy's value, which they contain."""
+def _slope_by_value(alpha: float, w: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:
+    """Returns the partial derivative of the slopes with respect to the entropy S."""
     if alpha == math.inf:
         return slope
     factor = jnp.exp((alpha - 1) * (_log_abs(w) + value[..., None]))
-    return jnp.where(_is_null(w), 0, -alpha * factor)
+    return jnp.where(is_null(w), 0, -alpha * factor)
 
 
-def _divided_differences(alpha, w, value, slope):
-    """(s'(wi) - s'(wj)) / (wi - wj) [..., n, n], with its limit at ties."""
+def _divided_differences(
+    alpha: float, w: jax.Array, value: jax.Array, slope: jax.Array
+) -> jax.Array:
+    """Returns (s'(wi) - s'(wj)) / (wi - wj) [..., n, n], or its limit at ties."""
     wi, wj = w[..., :, None], w[..., None, :]
     low, gap = jnp.minimum(wi, wj), jnp.abs(wi - wj)
-    null = _is_null(w)
+    null = is_null(w)
     touches_null = null[..., :, None] | null[..., None, :]
     close = (gap <= 0.1 * low) & ~touches_null
     apart = (slope[..., :, None] - slope[..., None, :]) / jnp.where(gap == 0, 1, wi - wj)

@@ -4,23 +4,21 @@ python -m launch --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.FI
 """
 
 import contextlib
-import importlib
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
 import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from infojax.errors import UserError
-from infojax.training import processes
-from infojax.training.interrupts import Interrupted
-from launch import distributed
+from infojax.errors import StorageError, UserError
+from infojax.training import Interrupted, processes
+from launch import distributed, experiment
 from launch import workdir as workdirs
+from launch.settings import Settings
 
 _CONFIG = ("--config", "-config")
 _DEFAULT_CONFIG = "configs/grokking.py"
@@ -33,30 +31,26 @@ def main(argv: list[str]) -> int:
     """Runs the experiment that the arguments describe; returns the exit code."""
     try:
         config, workdir = _parse(distributed.start(argv))
-        experiment = _experiment(config.experiment)
+        module = experiment.load(config.experiment)
         _cache_compilations()
         with contextlib.ExitStack() as held:
             processes.from_first(lambda: _take(workdir, config, held))
             _say(f"{config.experiment} on {_devices()}: {workdir}")
-            experiment.run(config, workdir)
-            processes.largest(0)  # all stay until the first has written everything
+            module.run(config, workdir)
+            processes.largest(0)  # all wait until the first has written everything
     except UserError as error:
         return _fail(str(error), 2)
-    except OSError as error:
-        _fail(f"{error}; the same command goes on when that is mended", 1)
-        distributed.give_up()  # a full disk may be this process's alone
+    except StorageError as error:
+        _fail(f"{error}; the same command resumes when that is fixed", 1)
+        distributed.give_up()  # the disk of this process alone may be full
         return 1
-    except (AttributeError, KeyError) as error:
-        if not _is_of_config(error):
-            raise
-        return _fail(f"{_reason(error)}, which {config.experiment} needs", 2)
     except FloatingPointError as error:
         return _fail(str(error), 1)
     except processes.FailedInFirst:
         return 1
     except Interrupted as stop:
         if processes.first():
-            _fail(f"{stop}; the same command goes on from there", 0)
+            _fail(f"{stop}; the same command resumes from there", 0)
         return 128 + stop.signum
     _say(f"done: {workdir / 'summary.json'} and {workdir / 'figures'}")
     return 0
@@ -69,13 +63,14 @@ def _take(workdir: Path, config: ConfigDict, held: contextlib.ExitStack) -> None
 
 
 def _devices() -> str:
-    """Says what is there to run on, as "8 gpu devices of 2 processes"."""
+    """Describes the devices, as "8 gpu devices of 2 processes"."""
     devices, number = jax.devices(), jax.process_count()
     text = f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
     return text if number == 1 else f"{text} of {number} processes"
 
 
-def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
+def _parse(argv: list[str]) -> tuple[Settings, Path]:
+    """Returns the config with overrides applied, and the work directory."""
     values = flags.FlagValues()
     default = _with_variant(_DEFAULT_CONFIG)
     arguments = [argv[0], *_complete(argv[1:])]
@@ -90,8 +85,7 @@ def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
             print(f"{_USAGE}\nwithout arguments: {default} into runs/grokking")
             print(f"one of several processes: {distributed.USAGE}")
             sys.exit(0)
-        config = values.config
-        default_workdir = Path("runs", config.experiment)  # a config that failed to load raises
+        config = _settings(values.config)  # a config that failed to load raises
     except SystemExit:
         raise
     except Exception as error:  # ml_collections and config files raise many kinds
@@ -100,11 +94,16 @@ def _parse(argv: list[str]) -> tuple[ConfigDict, Path]:
         raise UserError(f"unexpected argument {rest[0]!r} (usage: {_USAGE})")
     if values.workdir == "":
         raise UserError("--workdir is empty; name a directory, or leave it out")
-    return config, Path(values.workdir) if values.workdir else default_workdir
+    return config, Path(values.workdir or Path("runs", config.experiment))
+
+
+def _settings(config: ConfigDict) -> Settings:
+    settings = Settings(config.to_dict())
+    return settings.lock()
 
 
 def _complete(arguments: list[str]) -> list[str]:
-    """Puts --config first, as ml_collections wants it, with the default variant if it has none."""
+    """Puts --config first, as ml_collections requires, and adds the default variant if none."""
     config, others = [], []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if before in _CONFIG or argument.partition("=")[0] in _CONFIG:
@@ -120,7 +119,7 @@ def _with_variant(path: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """One line of an error of ml_collections, which wraps tracebacks and lists of attempts."""
+    """One line of an ml_collections error, which wraps tracebacks and lists of attempts."""
     text = str(error).strip()
     if "Traceback" in text:
         return text.splitlines()[-1].partition(": ")[2]
@@ -134,30 +133,8 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def _is_of_config(error: Exception) -> bool:
-    """Whether a config was asked for a field that it does not have."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return "ml_collections" in frame.f_code.co_filename
-
-
-def _experiment(name: str) -> ModuleType:
-    """Returns the module launch.NAME.
-
-    Raises:
-      UserError: there is none, or it is no experiment.
-    """
-    try:
-        module = importlib.import_module(f"launch.{name}")
-        if hasattr(module, "run"):
-            return module
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("launch"):
-            raise
-    raise UserError(f"experiment = {name!r} is unknown: there is no run() in launch/{name}.py")
-
-
 def _cache_compilations() -> None:
-    """Keeps compiled programs between runs, unless the user has said where or that not."""
+    """Keeps compiled programs between runs, unless the user configured or disabled the cache."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         jax.config.update("jax_compilation_cache_dir", str(root / "infojax" / "xla"))
@@ -175,14 +152,14 @@ def _fail(message: str, code: int) -> int:
 
 
 def _exit_on_signals() -> None:
-    """Ends the process at once on SIGINT and SIGTERM; while it trains, `fit` saves first.
+    """Ends the process at once on SIGINT and SIGTERM; during training, `fit` saves first.
 
-    Not by an exception: raised in a callback of jax's garbage collection it would be swallowed.
+    An exception would be swallowed if raised in a callback of jax's garbage collection.
     """
 
     def end(signum: int, _: FrameType | None) -> None:
         name = signal.Signals(signum).name
-        line = f"launch: stopped by {name}; the same command goes on from the last checkpoint\n"
+        line = f"launch: stopped by {name}; the same command resumes from the last checkpoint\n"
         os.write(sys.stderr.fileno(), line.encode())
         os._exit(128 + signum)
 

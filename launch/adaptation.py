@@ -13,16 +13,15 @@ from ml_collections import ConfigDict
 
 import infojax
 from infojax import losses
+from infojax._products import matmul
 from infojax.data.few_shot import Features
 from infojax.moments import unit_rows
 
 Array = jax.Array | np.ndarray
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-
 
 class Task(NamedTuple):
-    """What a batch is drawn from: all images, then all texts; and the text of each class.
+    """What batches are drawn from: all images, then all texts; and the text of each class.
 
     Attributes:
       features: of images and of single prompts, float32 [N + P C, D].
@@ -60,12 +59,12 @@ class Outcome(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """How image and text features lie to each other; each float [], but class_entropies [C].
+    """How image and text features relate; each float [], class_entropies [C].
 
     Attributes:
       modality_gap: length of the mean difference of an image's features and its class's text.
-      class_entropies: matrix entropy of the images of a class and its text, over the logarithm of
-        their number.
+      class_entropies: matrix entropy of a class's images and its text, divided by the logarithm
+        of their number.
       mir: matrix mutual information ratio of images and their class's texts.
       hdr: entropy difference ratio of the same.
     """
@@ -165,6 +164,12 @@ def measure(
     )
 
 
+def zero_shot(features: Features) -> dict[str, float]:
+    """Accuracy of the nearest text feature, on all images and on the test images."""
+    hits = np.argmax(features.images @ features.texts.T, 1) == features.labels
+    return {"all": float(np.mean(hits)), "test": float(np.mean(hits[features.test]))}
+
+
 def class_members(features: Features) -> np.ndarray:
     """Test images of each class, int32 [C, largest class], -1 for padding."""
     own = [features.test[features.labels[features.test] == c] for c in range(len(features.texts))]
@@ -178,4 +183,4 @@ def _adapt(model: nn.Module, params: Any, images, texts) -> tuple[jax.Array, jax
 
 
 def _logits(images: jax.Array, texts: jax.Array, scale: float) -> jax.Array:
-    return scale * jnp.matmul(images, texts.T, precision=_HIGHEST)
+    return scale * matmul(images, texts.T)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from infojax.errors import UserError
-from launch import plots
+from launch import experiment, plots, runs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,9 +17,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--out", type=Path, help="RUN/figures for one run, else figures")
     arguments = parser.parse_args(argv)
-    default = arguments.runs[0] / "figures" if len(arguments.runs) == 1 else Path("figures")
+    first, *others = arguments.runs
+    default = Path("figures") if others else first / "figures"
     try:
-        for path in plots.draw(arguments.runs, arguments.out or default):
+        figures = experiment.load(runs.read_config(first)["experiment"]).figures
+        for path in plots.draw(figures, arguments.runs, arguments.out or default):
             print(path)
     except (UserError, OSError) as error:
         print(f"launch.figures: {error}", file=sys.stderr)

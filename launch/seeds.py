@@ -1,60 +1,47 @@
-"""Runs of several seeds: a directory for each, and the training of one in its directory."""
+"""Runs of several seeds: a directory for each seed, and one summary and set of figures for all."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from infojax import training
-from infojax.errors import UserError
-from infojax.training import loop
-from infojax.training.checkpoint import Checkpoints
-from infojax.training.recorder import Recorder, read_records
+from infojax.training import processes, read_records, storage
+from launch import plots
+from launch.runs import History
+
+
+def of(config: ConfigDict) -> range:
+    """The seeds of a config."""
+    return range(config.seed, config.seed + config.num_seeds)
 
 
 def directories(workdir: Path, config: ConfigDict) -> dict[int, Path]:
-    """The directory of each seed: the run's own where there is one seed, else seed-K in it."""
-    seeds = range(config.seed, config.seed + config.num_seeds)
+    """The directory of each seed: the run's own for a single seed, else seed-K inside it."""
+    seeds = of(config)
     return {seed: workdir if len(seeds) == 1 else workdir / f"seed-{seed}" for seed in seeds}
 
 
-def histories(workdir: Path, config: ConfigDict) -> list[list[dict[str, float]]]:
-    """The records of each seed."""
-    return [read_records(directory) for directory in directories(workdir, config).values()]
-
-
-def fit(
-    directory: Path,
+def run(
     config: ConfigDict,
-    state: training.TrainState,
-    advance: Callable[[training.TrainState, int], training.TrainState],
-    evaluate: Callable[[training.TrainState], training.Metrics],
-    eval_steps: Iterable[int],
-    shown: Sequence[str],
-) -> training.TrainState:
-    """`loop.fit` with checkpoints and records in a directory, as a config says."""
-    directory.mkdir(parents=True, exist_ok=True)
-    checkpoints, recorder = Checkpoints(directory / "checkpoints"), Recorder(directory)
-    try:
-        return loop.fit(
-            state,
-            advance,
-            evaluate,
-            eval_steps,
-            config.checkpoint_every,
-            config.steps_per_call,
-            checkpoints,
-            recorder,
-            shown,
-        )
-    finally:
-        checkpoints.close()
-        recorder.close()
+    workdir: Path,
+    run_seed: Callable[[int, Path], Any],
+    summarize: Callable[[list[History]], dict[str, Any]],
+    figures: plots.Draw,
+) -> None:
+    """Trains every seed, or continues; writes the summary and draws the figures.
 
-
-def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:
-    """Raises UserError for the first field below its limit."""
-    for name, limit in limits.items():
-        if config[name] < limit:
-            raise UserError(f"{name} must be at least {limit}, got {config[name]}")
+    Args:
+      config: of the run.
+      workdir: where the run is kept.
+      run_seed: trains a seed in its directory.
+      summarize: from the records of each seed to the content of summary.json.
+      figures: draws the figures of runs.
+    """
+    places = directories(workdir, config)
+    for seed, directory in places.items():
+        run_seed(seed, directory)
+    if processes.first():
+        histories = [read_records(directory) for directory in places.values()]
+        storage.write_json(workdir / "summary.json", summarize(histories))
+        plots.draw(figures, [workdir], workdir / "figures")

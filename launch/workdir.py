@@ -15,20 +15,22 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from infojax.errors import UserError
+from infojax.errors import StorageError, UserError
+from infojax.training import recorder, storage
+from launch import ledger
 
 _PACKAGES = ("infojax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Context in which no other process can enter this context for the same directory.
+    """Context that one process at a time can enter for a directory.
 
-    The lock is the operating system's, which ends with the process, however that ends. On a file
-    system without locks there is none.
+    The operating system releases the lock when the process ends, however it ends. File systems
+    without locks are not protected.
 
     Raises:
-      UserError: another process is in it, or the directory cannot be written.
+      UserError: another process holds the lock, or the directory cannot be written.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -41,8 +43,8 @@ def locked(workdir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise UserError(
-                f"{workdir} is in use by {file.read().strip() or 'another process'}; wait for its "
-                "end, or use another --workdir"
+                f"{workdir} is in use by {file.read().strip() or 'another process'}; wait until it "
+                "ends, or use another --workdir"
             ) from error
         except OSError:
             pass
@@ -53,13 +55,13 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def prepare(workdir: Path, config: ConfigDict) -> None:
-    """Creates a work directory, or checks that the run in it is of the same configuration.
+    """Creates a work directory, or checks that it holds a run of the same config.
 
-    A run begins with its first record: before that, as after settings that could not be run,
-    another configuration takes the place of the one that is there.
+    A run begins with its first record or checkpoint. Until then, for example after settings that
+    could not be run, another config replaces the one in the directory.
 
     Raises:
-      UserError: the directory holds a run of another configuration, or cannot be written.
+      UserError: the directory holds a run of another config, or cannot be written.
     """
     resolved = json.loads(config.to_json())
     begun = _has_begun(workdir)
@@ -68,14 +70,16 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not begun:
-            write_json(workdir / "config.json", resolved)
-        write_json(workdir / "environment.json", [*starts(workdir), _environment()])
+            storage.write_json(workdir / "config.json", resolved)
+        storage.write_json(workdir / "environment.json", [*starts(workdir), _environment()])
+    except StorageError as error:
+        raise UserError(str(error)) from error
     except OSError as error:
         raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
 
 
 def starts(workdir: Path) -> list[dict[str, Any]]:
-    """Returns what each start of a run ran on, the newest last."""
+    """Returns the environment of every start of a run, the newest last."""
     try:
         found = json.loads((workdir / "environment.json").read_text())
     except (OSError, ValueError):
@@ -83,15 +87,8 @@ def starts(workdir: Path) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
-
-
 def _has_begun(workdir: Path) -> bool:
-    files = ("metrics.jsonl", "points.jsonl")
+    files = (recorder.FILE, ledger.FILE)
     recorded = any(path.stat().st_size for name in files for path in workdir.rglob(name))
     return recorded or any(workdir.rglob("checkpoints/[0-9]*"))
 
@@ -103,7 +100,7 @@ def _check_same(workdir: Path, new: dict[str, Any]) -> None:
     except (OSError, ValueError):
         old = None
     if not isinstance(old, dict):
-        raise UserError(f"{path}, of the run there, cannot be read; use another --workdir")
+        raise UserError(f"{path} cannot be read, but a run has begun there; use another --workdir")
     # As text, in which 64 and 64.0 differ.
     names = [n for n in sorted({*old, *new}) if json.dumps(old.get(n)) != json.dumps(new.get(n))]
     if names:
@@ -134,7 +131,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of this source tree, marked when it was changed."""
+    """The commit of this source tree, marked as dirty when files have changed."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
     try:
         done = subprocess.run(

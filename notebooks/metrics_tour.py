@@ -11,8 +11,8 @@
 # %% [markdown]
 # # A tour of the metrics
 #
-# What matrix entropy, MIR and HDR measure, what they depend on, and how to put them into a model of
-# one's own. All logarithms are natural, and every matrix is divided by its trace.
+# What matrix entropy, MIR and HDR measure, what they depend on, and how to use them in your own
+# model. All logarithms are natural, and every matrix is divided by its trace.
 
 # %%
 import jax
@@ -30,11 +30,11 @@ plt.rcParams |= {"figure.figsize": (7, 3.2), "figure.constrained_layout.use": Tr
 # %% [markdown]
 # ## A spectrum and its entropy
 #
-# Ten classes in 32 dimensions. The class means are the corners of a simplex, which is where neural
-# collapse takes them; the samples scatter around them with a standard deviation $\sigma$ in every
+# Ten classes in 32 dimensions. The class means are the corners of a simplex, their limit under
+# neural collapse; the samples scatter around them with standard deviation $\sigma$ in every
 # direction. The matrix entropy of the features is the entropy of the eigenvalues of their Gram
 # matrix, so it counts directions: its exponential is the effective rank. Without scatter there are
-# nine equal eigenvalues, and the effective rank is 9. With much of it, it nears 32.
+# nine equal eigenvalues and the effective rank is 9; with strong scatter it approaches 32.
 
 # %%
 C, D = 10, 32
@@ -63,8 +63,8 @@ plt.show()
 #
 # `sample_interplay(z, y, w)` compares the features with the head rows $w_{y_i}$ of their labels. At
 # collapse features and head are the same up to scale: HDR, the relative difference of their
-# entropies, is 0, and MIR has a known value below 1: the joint matrix, the entrywise product of the
-# two, has more directions than either.
+# entropies, is 0, and MIR has a known value below 1, because the joint matrix (their entrywise
+# product) has more directions than either.
 
 # %%
 sigmas = np.geomspace(0.01, 3, 25)
@@ -81,9 +81,9 @@ plt.show()
 # %% [markdown]
 # ## The batch size is part of the number
 #
-# The same features, measured on batches of $n$. A small batch has few directions, each of them
-# nearly its own, and its MIR is high for that reason alone. So a batch's MIR is compared only with
-# that of batches of the same size; names here carry it, as in `test/mir_64`.
+# The same features, measured on batches of $n$. The samples of a small batch point in nearly
+# orthogonal directions, and for that reason alone its MIR is high. Compare MIR only between batches
+# of the same size; metric names therefore carry it, as in `test/mir_64`.
 
 # %%
 sizes = (16, 64, 256, 1024)
@@ -114,10 +114,10 @@ plt.show()
 # %% [markdown]
 # ## The value of a whole data set
 #
-# The dotted lines come from statistics that are gathered in one pass, batch by batch, and can be
-# added up over devices. Where the joint entropy would need too large a matrix it is estimated, and
-# comes with a standard error. Here are 80 classes in 80 dimensions, where the estimate can still be
-# checked against the eigenvalues of the matrix of all samples.
+# The dotted lines come from statistics collected in one pass, batch by batch, which can be summed
+# over devices. Where the joint entropy would need too large a matrix, it is estimated with a
+# standard error. With 80 classes in 80 dimensions, as here, the estimate can still be checked
+# against the eigenvalues of the matrix of all samples.
 
 # %%
 classes, d, n = 80, 80, 800
@@ -138,10 +138,10 @@ assert abs(estimate.mir - exact.mir) < 5 * estimate.standard_error.mir
 # %% [markdown]
 # ## Derivatives at collapse
 #
-# At collapse eigenvalues repeat and most are zero. Written with eigenvectors or with $w \log w$,
-# the derivative is NaN there, just where training leads. infojax defines it as what it is, the
-# derivative of a function of the matrix. Here are five classes at collapse, one of them larger; as
-# their means move, the slope of the entropy agrees with a difference quotient.
+# At collapse, where training leads, eigenvalues repeat and most are zero. Derivatives through
+# eigenvectors or $w \log w$ are NaN there. infojax defines the derivative directly, as that of a
+# function of the matrix. Below, five classes are at collapse, one of them larger; as their means
+# move, the slope of the entropy agrees with a difference quotient.
 
 # %%
 y = jnp.minimum(labels[:60], 4)
@@ -162,12 +162,11 @@ print({name: round(float(slope), 4) for name, slope in slopes.items()})
 print(f"quotient: {(ahead - behind) / 0.02:.4f}")
 
 # %% [markdown]
-# ## A model of one's own
+# ## Your own model
 #
 # A small network on scikit-learn's digits, in plain JAX. The regulariser is one term of the loss:
-# it rewards mutual information of features and head rows, and penalises the difference of their
-# entropies. MIR rises and HDR falls, as they are told to; the accuracy of this one seed hardly
-# differs.
+# it rewards mutual information between features and head rows, and penalises the difference of
+# their entropies. MIR rises and HDR falls, as intended; accuracy hardly changes in this one seed.
 
 # %%
 digits = load_digits()

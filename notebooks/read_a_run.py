@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Reading runs
 #
-# What `python -m launch` leaves in a directory, and how to compare several. Name the directories
-# of runs below; if none is named, two small ones are made, with and without weight decay.
+# What `python -m launch` writes to a directory, and how to compare runs. List the directories of
+# your runs below; without any, two small ones are made, with and without weight decay.
 
 # %%
 import json
@@ -27,7 +27,8 @@ from IPython.display import Image, display
 from scipy import stats
 
 from infojax.training.recorder import read_records
-from launch import plots
+from launch import experiment, plots
+from launch.runs import load_run
 
 # %matplotlib inline
 runs = []  # for example [Path("../runs/cifar10"), Path("../runs/cifar10-smoothed")]
@@ -46,15 +47,16 @@ if not runs:
         print(done.stdout + done.stderr)
 
 # %% [markdown]
-# ## What a directory holds
+# ## The files of a run
 
 # %%
 for path in sorted(runs[0].iterdir()):
     print(f"{path.stat().st_size:>8} {path.name}")
 
 # %% [markdown]
-# `config.json` holds every setting; `environment.json` what each start ran on; `summary.json` the
-# final numbers, with their spread over seeds, and what the paper observes, with whether it holds.
+# `config.json` holds every setting; `environment.json` describes the machine of each start;
+# `summary.json` has the final numbers with their spread over seeds, and the paper's observations
+# with whether they hold.
 
 # %%
 configs = [json.loads((run / "config.json").read_text()) for run in runs]
@@ -76,19 +78,19 @@ for run in runs:
 # %% [markdown]
 # ## The records
 #
-# `metrics.jsonl` holds one object a line. `load_run` reads the records of every seed of a run.
+# `metrics.jsonl` holds one JSON object per line. `load_run` reads the records of every seed.
 
 # %%
-loaded = [plots.load_run(run) for run in runs]
+loaded = [load_run(run) for run in runs]
 history = loaded[0].histories[0]
 assert history == read_records(runs[0]) or len(loaded[0].histories) > 1
 print(f"{len(history)} records, to step {history[-1]['step']}, of")
 print(", ".join(name for name in history[-1] if name not in ("step", "seconds")))
 
 # %% [markdown]
-# ## Curves of one's own
+# ## Your own curves
 #
-# Any metric of all runs on the same axes, with the range over seeds where there are several.
+# Any metric of all runs on shared axes, with the range over seeds if there are several.
 
 # %%
 n = loaded[0].config["metric_batch_sizes"][0]
@@ -105,10 +107,10 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# ## Does a metric go with accuracy?
+# ## Does a metric follow accuracy?
 #
-# The rank correlation over the evaluations of a run. It says which way two curves move together,
-# not that one drives the other.
+# The rank correlation over the evaluations of a run shows whether two curves move together, not
+# that one causes the other.
 
 # %%
 for run in loaded:
@@ -121,8 +123,9 @@ for run in loaded:
 # %% [markdown]
 # ## The figures of the paper
 #
-# The figures of `python -m launch.figures RUN [RUN ...]`, on shared axes.
+# What `python -m launch.figures RUN [RUN ...]` draws, on shared axes.
 
 # %%
-for path in plots.draw(runs, Path(tempfile.mkdtemp())):
+figures = experiment.load(loaded[0].config["experiment"]).figures
+for path in plots.draw(figures, runs, Path(tempfile.mkdtemp())):
     display(Image(path))

@@ -1,4 +1,4 @@
-"""Small files of image and text features, of the form that `infojax.data.few_shot` reads."""
+"""Small files of image and text features, in the format that `infojax.data.few_shot` reads."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ def normalised(x):
 
 
 def arrays(num_classes=3, per_class=14, d=12, num_prompts=4, seed=0):
-    """Classes about random directions, texts beside them in another region of the sphere."""
+    """Images around random class directions; texts offset to another region of the sphere."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(num_classes, d))
     offset = rng.normal(size=d)

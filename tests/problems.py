@@ -1,4 +1,4 @@
-"""Small training problems, and `python -m tests.problems`: two of them on any number of devices."""
+"""Small training problems; `python -m tests.problems` trains two of them on up to 8 devices."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def replicate(state, num_devices):
 
 
 def single(replicated):
-    """The first replica's state as NumPy arrays; every replica must hold the same."""
+    """The state of the first replica as NumPy arrays; all replicas must be equal."""
     stacked = jax.device_get(replicated)
     jax.tree.map(lambda x: np.testing.assert_array_equal(x, np.stack([x[0]] * len(x))), stacked)
     return jax.tree.map(lambda x: x[0], stacked)
@@ -42,14 +42,14 @@ def features_of(params, inputs):
 
 
 def cross_entropy(params, batch):
-    """Share of this replica in the mean cross-entropy, padding weighing nothing."""
+    """This replica's share of the mean cross-entropy; padding has weight zero."""
     (inputs, labels), weights = batch
     logits = features_of(params, inputs) @ params["head"].T
     return jnp.sum(weights * losses.cross_entropy(logits, labels))
 
 
 def with_information(params, batch):
-    """The cross-entropy and the information loss of the features of the global batch."""
+    """Cross-entropy plus the information loss of the features of the global batch."""
     (inputs, labels), _ = batch
     features, rows = features_of(params, inputs), params["head"][labels]
     information = losses.information_loss(features, rows, 0.3, 0.7, axis_name=training.AXIS)
@@ -57,7 +57,7 @@ def with_information(params, batch):
 
 
 def trained(loss_fn, optimizer, n, num_devices, num_steps):
-    """State after some steps on n examples over some devices."""
+    """State after training on n examples for `num_steps` on `num_devices`."""
     update = training.Update(training.stateless(loss_fn), optimizer)
     advance = training.make_train_step(update)
     state = replicate(training.init_state(update, init_params()), num_devices)
@@ -66,7 +66,7 @@ def trained(loss_fn, optimizer, n, num_devices, num_steps):
 
 @jax.custom_jvp
 def _sloping_zero(x, slope):
-    """0, with a derivative by x that may be NaN."""
+    """Returns 0, with derivative `slope` by x, which may be NaN."""
     return 0 * x
 
 
@@ -74,7 +74,7 @@ _sloping_zero.defjvps(lambda dx, _, x, slope: slope * dx, None)
 
 
 def scripted(table, slopes=None):
-    """Loss function of params x whose value at update t is table[t], with SGD at rate 1.
+    """Loss of a parameter x with value table[t] at update t, with SGD at learning rate 1.
 
     The gradient is -1, or -slopes[t], so that x counts the updates.
     """
@@ -89,7 +89,7 @@ def scripted(table, slopes=None):
 
 
 def main():
-    """Prints, by number of devices, the losses and parameters of some trainings as JSON."""
+    """Prints the losses and parameters of each problem by number of devices, as JSON."""
     cases = [("plain", cross_entropy, 13, (1, 8)), ("informed", with_information, 16, (1, 4, 8))]
     results: dict = {name: {} for name, *_ in cases}
     for name, loss_fn, n, devices in cases:

@@ -1,7 +1,7 @@
-"""The quantities under test, in float64 NumPy, written from the papers' definitions.
+"""The quantities under test in float64 NumPy, written from the papers' definitions.
 
-Every matrix is formed as the definition says and every eigenvalue comes from it: nothing here
-shares a formula with the package. Eigenvalues below `TINY` of the largest are rounding.
+Every matrix is formed as in the definition, and its eigenvalues are computed directly: nothing here
+shares a formula with the package. Eigenvalues below `TINY` times the largest are rounding.
 """
 
 import math
@@ -53,7 +53,7 @@ def hdr(k1, k2, alpha=1.0):
 
 
 def interplay(z, v, alpha=1.0):
-    """The six fields of `infojax.Interplay`, from n x n matrices."""
+    """The six fields of `infojax.Interplay`, computed from n x n matrices."""
     k1, k2 = gram(z), gram(v)
     return (
         entropy(k1, alpha),
@@ -93,6 +93,6 @@ def cross_entropy(logits, labels, smoothing=0.0):
 
 
 def central_difference(f, x, direction, step=1e-6):
-    """Derivative of f at x in a direction, by central differences."""
+    """Derivative of f at x along a direction, by central differences."""
     x, direction = np.asarray(x, np.float64), np.asarray(direction, np.float64)
     return (f(x + step * direction) - f(x - step * direction)) / (2 * step)

@@ -1,4 +1,4 @@
-"""Cross-modal alignment against its definition, its exact values, and on two devices."""
+"""Cross-modal alignment: against its definition, at exact values, and on two devices."""
 
 import functools
 import math
@@ -13,20 +13,20 @@ from infojax.losses import cross_modal_alignment
 from tests import reference
 
 VARIANTS = ["classwise", "modal", "all"]
-# (n, C, d): one matrix of all classes, one with more classes than images, one matrix a class
+# (n, C, d) of each route: one matrix of all classes (C <= n, C > n), or one matrix per class
 ROUTES = {"grouped": (12, 5, 16), "many_classes": (6, 40, 16), "moments": (30, 3, 3)}
 
 
 def batch(n, c, d, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, c, n)
-    labels[labels == 1] = 0  # class 1 is not in the batch
+    labels[labels == 1] = 0  # class 1 is absent from the batch
     images, texts = rng.normal(size=(n, d)), rng.normal(size=(c, d))
     return images + texts[labels], texts, labels
 
 
 def expected(images, texts, labels, variant):
-    """The definition, class by class."""
+    """The definition, evaluated class by class."""
     images, texts = reference.unit_rows(images), reference.unit_rows(texts)
     present = [c for c in np.unique(labels) if c >= 0]
     if variant == "all":
@@ -89,7 +89,7 @@ def test_second_derivatives(x64):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("theta", [0.0, 0.3, 1.0, math.pi / 2, 2.5, math.pi])
 def test_one_image_and_its_text(variant, theta):
-    """h₂((1 + |cos θ|) / 2) / log 2, whatever the norms."""
+    """h₂((1 + |cos θ|) / 2) / log 2, independent of the norms."""
     image = jnp.array([[3.0, 0.0, 0.0]])
     text = jnp.array([[0.2 * math.cos(theta), 0.2 * math.sin(theta), 0.0]])
     p = (1 + abs(math.cos(theta))) / 2
@@ -106,8 +106,8 @@ def test_orthonormal_features_give_one(variant):
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_features_that_coincide(route):
-    """Zero, at a point where eigenvectors have no derivative."""
+def test_coinciding_features(route):
+    """Zero loss and gradient, where eigenvectors are not differentiable."""
     _, texts, labels = batch(*ROUTES[route])
     texts = texts.astype(np.float32)
     scale = 1 + np.arange(len(labels), dtype=np.float32)[:, None]
@@ -125,7 +125,7 @@ def test_features_that_coincide(route):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_class_without_images_changes_nothing(variant, route):
+def test_class_without_images_has_no_effect(variant, route):
     images, texts, labels = (jnp.asarray(x) for x in batch(*ROUTES[route]))
     images, texts = images.astype(jnp.float32), texts.astype(jnp.float32)
     before = loss(variant)(images, texts, labels)
@@ -140,7 +140,7 @@ def test_a_class_without_images_changes_nothing(variant, route):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("route", ROUTES)
-def test_padding_is_left_out(variant, route):
+def test_padding_is_ignored(variant, route):
     images, texts, labels = batch(*ROUTES[route])
     labels[[1, 4]] = -1
     images[4] = np.nan
@@ -156,7 +156,7 @@ def test_padding_is_left_out(variant, route):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_zero_rows_count_in_the_size_only(variant):
+def test_zero_rows_count_only_in_the_size(variant):
     images, texts, labels = batch(*ROUTES["grouped"])
     images[2] = 0
     texts[labels[2]] = 0
@@ -167,7 +167,7 @@ def test_zero_rows_count_in_the_size_only(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_bad_numbers_give_nan(variant):
+def test_invalid_input_gives_nan(variant):
     images, texts, labels = (jnp.asarray(x) for x in batch(*ROUTES["grouped"]))
     images, texts = images.astype(jnp.float32), texts.astype(jnp.float32)
     for bad in (jnp.nan, jnp.inf):
@@ -218,6 +218,6 @@ def test_two_devices_give_the_loss_and_gradient_of_one(variant):
         ),
     ],
 )
-def test_names_what_is_wrong(arguments, message):
+def test_errors_name_argument_and_shape(arguments, message):
     with pytest.raises(ValueError, match=message):
         cross_modal_alignment(*arguments)

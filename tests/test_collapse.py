@@ -1,4 +1,4 @@
-"""Neural collapse as an exact oracle: values, and derivatives there and at other ties."""
+"""Neural collapse as an exact oracle: values and derivatives, there and at other ties."""
 
 import functools
 import math
@@ -20,7 +20,7 @@ from infojax import (
 )
 from tests import reference
 
-SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # orders differentiable at repeated eigenvalues too
+SMOOTH = (1, 2, 0.7, 1.0001, 1.3, 3.5)  # orders differentiable even at repeated eigenvalues
 
 
 @pytest.mark.parametrize(("c", "d"), [(2, 1), (2, 4), (3, None), (10, 9), (10, 30), (100, None)])
@@ -38,14 +38,14 @@ def test_simplex_etf_is_exact_in_float64(x64):
 
 
 @pytest.mark.parametrize("arguments", [(1,), (0,), (4, 2)])
-def test_simplex_etf_needs_room(arguments):
+def test_simplex_etf_rejects_too_few_classes_or_dimensions(arguments):
     with pytest.raises(ValueError, match="simplex ETF needs c >= 2 and d >= c - 1"):
         collapse.simplex_etf(*arguments)
 
 
 @pytest.mark.parametrize("f", [collapse.simplex_etf, collapse.mir_at_collapse])
 @pytest.mark.parametrize("c", [3.5, 4.0, "4"])
-def test_numbers_of_classes_are_integers(f, c):
+def test_number_of_classes_must_be_an_integer(f, c):
     with pytest.raises(ValueError, match="c must be a Python integer"):
         f(c)
 
@@ -73,7 +73,7 @@ def test_mir_of_the_frame(c):
 
 @functools.cache
 def at_collapse(c, d, repeats):
-    """Features and head on the frame in random directions and scales, and labels in any order."""
+    """Features and head on a randomly rotated frame, with labels in random order."""
     rng = np.random.default_rng(0)
     q = np.linalg.qr(rng.normal(size=(d, d)))[0]
     etf = reference.unit_rows(np.asarray(collapse.simplex_etf(c, d))) @ q
@@ -83,7 +83,7 @@ def at_collapse(c, d, repeats):
 
 @pytest.mark.parametrize(("c", "d", "repeats"), [(4, 6, 2), (4, 6, 30), (7, 6, 12)])
 def test_interplay_at_collapse(c, d, repeats):
-    """By the n x n route and by both kinds of class moments."""
+    """Covers the n x n route and both kinds of class moments."""
     z, y, w = at_collapse(c, d, repeats)
     z, w = jnp.asarray(z, jnp.float32), jnp.asarray(w, jnp.float32)
     found = [jax.jit(sample_interplay)(z, y, w)]
@@ -96,7 +96,7 @@ def test_interplay_at_collapse(c, d, repeats):
 
 
 def test_two_classes_at_collapse():
-    """Entropies are zero, so the ratios are defined as zero, with finite derivatives."""
+    """Entropies are zero, so the ratios are zero by definition, with finite derivatives."""
     z, y, w = (jnp.asarray(a, jnp.float32) if a.ndim == 2 else a for a in at_collapse(2, 5, 10))
     for f in (sample_interplay, class_interplay):
         got = jax.jit(f)(z, y, w)
@@ -105,7 +105,7 @@ def test_two_classes_at_collapse():
     gradient = jax.jit(jax.grad(lambda z, w: sum(sample_interplay(z, y, w)), (0, 1)))(z, w)
     assert all(jnp.all(jnp.isfinite(g)) for g in gradient)
     off = jax.jit(sample_interplay)(z.at[0, 0].add(3.0), y, w)
-    assert off.entropy_z > 0.01  # the features are no longer on one line
+    assert off.entropy_z > 0.01  # the features no longer lie on one line
 
 
 MEASURES = {
@@ -124,9 +124,9 @@ def defined(name, z, y, w):
 
 
 def broken_symmetry(z, y, w):
-    """Unbalanced classes, two equal head rows: no extremum any more, but still ties and zeros.
+    """Unbalanced classes and two equal head rows: no longer an extremum, but with ties and zeros.
 
-    With equal entropies min, max and the absolute value in the measures would have a kink.
+    Equal entropies would put the measures at a kink of min, max and the absolute value.
     """
     order = np.concatenate([np.flatnonzero(y != 3), np.flatnonzero(y != 3)])[: len(y) - 5]
     order = np.concatenate([order, np.flatnonzero(y == 3)[:5]])
@@ -135,7 +135,7 @@ def broken_symmetry(z, y, w):
 
 @functools.cache
 def derivatives(name):
-    """Gradient by features and head, and its derivative in a direction of the features."""
+    """Gradient by features and head, and its derivative along a direction of the features."""
     gradient = jax.grad(MEASURES[name][0], (0, 2))
 
     def product(z, y, w, dz):
@@ -147,7 +147,7 @@ def derivatives(name):
 @pytest.mark.parametrize("name", MEASURES)
 @pytest.mark.parametrize("balanced", [True, False])
 def test_derivatives_at_collapse(name, balanced, x64):
-    """Tied eigenvalues, null space, repeated samples, and a head that lost rank, all at once."""
+    """Tied eigenvalues, a null space, repeated samples and a rank-deficient head, all at once."""
     z, y, w = at_collapse(4, 6, 10) if balanced else broken_symmetry(*at_collapse(4, 6, 10))
     rng = np.random.default_rng(1)
     dz, dw = rng.normal(size=z.shape), rng.normal(size=w.shape)
@@ -230,5 +230,5 @@ def test_hessian_vector_products_are_finite_where_rank_can_rise(alpha):
     for name in ("duplicates", "unbalanced collapse", "collapse", "orthonormal"):
         got = product(jnp.asarray(special_points()[name], jnp.float32), v)
         assert jnp.all(jnp.isfinite(got)), name
-        if alpha != math.inf:  # which has no derivative at a tie of the largest
+        if alpha != math.inf:  # not differentiable where the largest eigenvalue is tied
             assert jnp.any(jnp.abs(got) > 1e-3), name

@@ -1,4 +1,4 @@
-"""What holds of every configuration; each is run end to end by the tests of its experiment."""
+"""Properties of every config; the tests of its experiment run each of them end to end."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,8 @@ import pytest
 
 import configs
 
-NAMES = [m.name for m in pkgutil.iter_modules(configs.__path__) if m.name != "supervised"]
+SHARED = ("_variants", "supervised")
+NAMES = [m.name for m in pkgutil.iter_modules(configs.__path__) if m.name not in SHARED]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -16,16 +17,16 @@ def test_variants(name):
     variants = {v: module.get_config(v) for v in ("smoke", "cpu", "paper")}
     assert module.get_config().to_dict() == variants["cpu"].to_dict()
     fields = {tuple(sorted(config)) for config in variants.values()}
-    assert len(fields) == 1  # the same settings, in other values
+    assert len(fields) == 1  # variants change values, not fields
     for config in variants.values():
-        experiment = importlib.import_module(f"launch.{config.experiment}")
+        experiment = importlib.import_module(f"launch.experiments.{config.experiment}")
         assert callable(experiment.run)
     with pytest.raises(ValueError, match=r"'tiny'; use .*cpu, paper.* smoke"):
         module.get_config("tiny")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_docstring_says_how_to_run_it_and_what_to_expect(name):
+def test_docstring_gives_command_and_time(name):
     text = importlib.import_module(f"configs.{name}").__doc__
     assert f"python -m launch --config=configs/{name}.py:cpu --workdir=runs/{name}" in text
-    assert "minutes" in text or "seconds a step" in text
+    assert "minutes" in text or "seconds per step" in text

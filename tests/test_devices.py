@@ -1,4 +1,4 @@
-"""The same numbers under jit, vmap, scan, and on several devices by pmap and shard_map."""
+"""Equal results under jit, vmap and scan, and on several devices under pmap and shard_map."""
 
 import os
 import pathlib
@@ -30,7 +30,7 @@ def loss(params, x, y, axis_name=None):
 
 
 def step(params, x, y):
-    """Loss and gradients on one replica, as a training step has them."""
+    """Loss and gradients on one replica, as in a training step."""
     value, gradient = jax.value_and_grad(loss)(params, x, y, "batch")
     return value[None], jax.lax.pmean(gradient, "batch")
 
@@ -59,7 +59,7 @@ def test_information_loss_under_pmap():
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_information_loss_under_shard_map(check_vma):
     def replica(params, x, y):
-        if check_vma:  # or the gradients of replicated parameters are summed over devices
+        if check_vma:  # otherwise shard_map sums gradients of replicated parameters
             params = jax.lax.pcast(params, "batch", to="varying")
         return step(params, x, y)
 
@@ -132,7 +132,7 @@ def test_vmap_and_batches_equal_a_loop():
 
 @pytest.mark.parametrize("d", [2, 12])
 def test_sample_interplay_under_vmap_and_scan(d):
-    """By class moments (d = 2) and by the n x n matrix."""
+    """Covers class moments (d = 2) and the n x n matrix (d = 12)."""
     rng = np.random.default_rng(3)
     z = jnp.asarray(rng.normal(size=(3, N, d)), jnp.float32)
     y = jnp.asarray(rng.integers(0, C, (3, N)))

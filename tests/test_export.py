@@ -1,4 +1,4 @@
-"""The train step with information losses, and what is measured, lower for GPU and TPU."""
+"""The training step with information losses and the measures can be lowered for GPU and TPU."""
 
 import functools
 import re
@@ -10,34 +10,34 @@ from jax import export
 from jax.sharding import PartitionSpec as P
 
 import infojax
+from configs.cifar10 import get_config
 from infojax import collapse, population, training
-from launch import classifier, supervised
-from tests.launch.experiments.supervised_problem import config
+from launch import classification
 
 PLATFORMS = ["cuda", "tpu"]
 
 
 @pytest.fixture(scope="module")
 def step():
-    """The update of one replica of two, as it is traced on this machine, and its arguments."""
-    settings = config()
-    program = supervised.build(settings)
-    update = classifier.make_update(settings, program.model, program.data)
-    state = jax.eval_shape(lambda: supervised.init_state(program, settings, 0))
-    held = supervised.held_data(program, settings, 0)
-    held = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], held))
+    """The update of one of two replicas, as traced on this machine, and its arguments."""
+    config = get_config("smoke")
+    config.update({"mi_weight": 0.2, "id_weight": 0.3, "label_smoothing": 0.1})
+    program = classification.build(config)
+    state = jax.eval_shape(lambda: classification.init_state(program, config, 0))
+    source = classification.make_source(program, config, 0)
+    source = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], source))
     mapped = jax.shard_map(
-        functools.partial(training.train_step, update=update),
+        functools.partial(training.train_step, update=program.update),
         mesh=jax.make_mesh((2,), (training.AXIS,), axis_types=(jax.sharding.AxisType.Auto,)),
         in_specs=(P(), P()),
         out_specs=P(),
         check_vma=False,
     )
-    return jax.jit(mapped), state, held
+    return jax.jit(mapped), state, source
 
 
 def _custom_calls(exported):
-    """Names of the routines outside XLA that a program calls."""
+    """Names of the external routines that an exported program calls."""
     return set(re.findall(r"custom_call @(\w+)", exported.mlir_module()))
 
 
@@ -50,8 +50,8 @@ def _assert_eigenvalues_of_the_platform(exported, platform):
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_train_step(step, platform):
-    mapped, state, held = step
-    exported = export.export(mapped, platforms=[platform])(state, held)
+    mapped, state, source = step
+    exported = export.export(mapped, platforms=[platform])(state, source)
     assert exported.nr_devices == 2
     shapes = [(x.shape, x.dtype) for x in jax.tree.leaves(state)]
     assert [(x.shape, x.dtype) for x in exported.out_avals] == shapes
@@ -73,7 +73,7 @@ def _measures(z, y, w):
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_measures(platform):
-    """Values without derivatives take another way to the eigenvalues on a CPU."""
+    """Values without derivatives use a different eigenvalue routine on CPU."""
     shapes = [((64, 8), jnp.float32), ((64,), jnp.int32), ((4, 8), jnp.float32)]
     arguments = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
     exported = export.export(jax.jit(_measures), platforms=[platform])(*arguments)

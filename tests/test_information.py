@@ -1,4 +1,4 @@
-"""Mutual information, MIR and HDR: against the definitions, by every route, and at their edges."""
+"""Mutual information, MIR and HDR: against the definitions, on every route, and in edge cases."""
 
 import functools
 import math
@@ -21,12 +21,12 @@ quick = hypothesis.settings(deadline=None, max_examples=25, derandomize=True)
 
 @functools.cache
 def fields(f, orders=(1,)):
-    """All six fields at all orders, [orders, 6]."""
+    """Returns a function that computes all six fields at all orders, [orders, 6]."""
     return jax.jit(lambda *args: jnp.stack([jnp.stack(f(*args, alpha)) for alpha in orders]))
 
 
 def assert_fields_close(got, expected, tolerance):
-    """Relative to the entropies: mutual information and HDR are differences of them."""
+    """Compares relative to the entropies, because mutual information and HDR are differences."""
     expected = np.asarray(expected)
     scale = np.maximum(np.abs(expected), expected[..., :3].min(-1, keepdims=True))
     scale[..., 4:] = np.maximum(np.abs(expected[..., 4:]), 1)
@@ -34,14 +34,14 @@ def assert_fields_close(got, expected, tolerance):
 
 
 def samples(n, d, c, seed=0):
-    """Features around class means, unbalanced labels with every class present, head rows."""
+    """Features around class means, unbalanced labels with every class present, and head rows."""
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.concatenate([np.arange(c), rng.integers(0, (c + 1) // 2, n - c)]))
     w = rng.normal(size=(c, d))
     return (w[y] + rng.normal(size=(n, d))).astype(np.float32), y, w.astype(np.float32)
 
 
-# The shapes (n, d, C) that take each route of the joint entropy.
+# Shapes (n, d, C) that select each route to the joint entropy.
 ROUTES = {
     "n x n": (30, 12, 4),
     "class moments, fewer classes than dimensions": (60, 8, 3),
@@ -95,7 +95,7 @@ def test_class_interplay_matches_definition(offset):
 
 @pytest.mark.parametrize(("name", "dtype"), [("sample", np.uint8), ("class", np.int8)])
 def test_narrow_labels(name, dtype):
-    """More classes than the labels' type can count."""
+    """There are more classes than the dtype of the labels can represent."""
     z, _, w = samples(300, 4, 257)
     y = np.random.default_rng(2).integers(0, 127, 300)
     got = fields(getattr(infojax, f"{name}_interplay"))(z, y.astype(dtype), w)
@@ -120,7 +120,7 @@ both = fields(interplay)
 @quick
 @hypothesis.given(pair)
 def test_bounds_and_symmetry(pair):
-    """max(H1, H2) <= H12 <= H1 + H2, hence 0 <= MIR <= 1, and 0 <= HDR <= 1; no order of Z, V."""
+    """max(H1, H2) <= H12 <= H1 + H2, hence 0 <= MIR <= 1; 0 <= HDR <= 1; symmetric in Z and V."""
     z, v = (np.where(x.any(1, keepdims=True), x, 1).astype(np.float64) for x in pair)
     with jax.enable_x64(True):
         got, swapped = both(z, v)[0], both(v, z)[0]
@@ -145,8 +145,8 @@ def weighted_fields(f, *args):
 
 
 @pytest.mark.parametrize(("n", "d", "c"), [(7, 4, 3), (14, 4, 2), (14, 2, 3)])
-def test_derivatives_by_every_route(n, d, c, x64):
-    """First ones against the definition, second ones against differences; forward and reverse."""
+def test_derivatives_on_every_route(n, d, c, x64):
+    """First derivatives against the definition, second ones against finite differences."""
     z, y, w = samples(n, d, c, seed=3)
     x = np.concatenate([z, w]).astype(np.float64)
     v = np.random.default_rng(5).normal(size=x.shape)
@@ -172,10 +172,10 @@ def test_class_derivatives(x64):
     np.testing.assert_allclose(np.sum(jax.jit(gradient)(x) * v), slope, rtol=1e-7)
 
 
-def test_derivatives_by_rank_deficient_head(x64):
-    """Head rows that lost rank: the coordinates of the class moments' route must not notice.
+def test_derivatives_at_rank_deficient_head(x64):
+    """Derivatives through the coordinates of linearly dependent head rows.
 
-    Second derivatives exist along changes that keep the rank.
+    Second derivatives exist along directions that preserve the rank.
     """
     z, y, _ = samples(40, 5, 4, seed=6)
     z, w = z.astype(np.float64), np.asarray(infojax.collapse.simplex_etf(4, 5))
@@ -190,12 +190,12 @@ def test_derivatives_by_rank_deficient_head(x64):
     np.testing.assert_allclose(np.sum(second * kept), np.sum(expected * kept), rtol=1e-5)
 
 
-# Edges
+# Edge cases
 
 
 @pytest.mark.parametrize("n", [30, 2000])
 def test_constant_features_share_nothing(n):
-    """Their entropy is zero up to rounding, and so are MIR's numerator and denominator."""
+    """Their entropy is zero up to rounding, and so are numerator and denominator of MIR."""
     rng = np.random.default_rng(8)
     w = rng.normal(size=(5, 16)).astype(np.float32)
     y = rng.integers(0, 5, n)
@@ -222,7 +222,7 @@ def test_ratios_with_zero_denominator_have_finite_gradients():
     assert jnp.any(jnp.abs(gradient(*samples(30, 3, 4)[::2])[0]) > 1e-3)
 
 
-def test_zero_rows_do_not_count_and_have_zero_gradient():
+def test_zero_rows_are_ignored_and_have_zero_gradient():
     z, y, w = samples(30, 3, 4, seed=9)
     z[:2] = 0
     h, _, joint, *_ = fields(sample_interplay)(z, y, w)[0]
@@ -236,7 +236,7 @@ def test_zero_rows_do_not_count_and_have_zero_gradient():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["z", "w", "absent class of w"])
-def test_not_finite_in_nan_out(bad, where):
+def test_nonfinite_input_gives_nan(bad, where):
     z, y, w = samples(30, 3, 4, seed=10)
     (z if where == "z" else w)[-1, 1] = bad
     y = np.minimum(y, 2) if where == "absent class of w" else y
@@ -287,7 +287,7 @@ def test_errors_name_argument_and_shape(call, message):
         call()
 
 
-def test_mixed_precisions_are_refused(x64):
+def test_mixed_precisions_are_rejected(x64):
     with pytest.raises(
         ValueError, match="z and v must have the same dtype, got float64 and float32"
     ):

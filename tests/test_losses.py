@@ -1,4 +1,4 @@
-"""Information loss, and cross-entropy that stays exact down to the smallest float32."""
+"""Information loss, and cross-entropy that is exact down to the smallest float32."""
 
 import math
 import subprocess
@@ -50,16 +50,16 @@ def test_information_loss_gradients(x64):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_information_loss_of_not_finite_is_nan(bad):
+def test_information_loss_of_nonfinite_input_is_nan(bad):
     z, v = (jnp.asarray(x, jnp.float32) for x in representations())
     f = jax.jit(information_loss)
     assert jnp.isnan(f(z.at[0, 0].set(bad), v, 0.3, 2.0))
     assert jnp.isnan(f(z, v.at[0, 0].set(bad), 0.3, 2.0))
-    assert jnp.isfinite(f(z * 0, v, 0.3, 2.0))  # but zero features are finite, with derivatives
+    assert jnp.isfinite(f(z * 0, v, 0.3, 2.0))  # zero features are finite, as are derivatives
     assert jnp.all(jnp.isfinite(jax.jit(jax.grad(f))(z * 0, v, 0.3, 2.0)))
 
 
-def test_information_loss_names_what_is_wrong():
+def test_information_loss_errors_name_argument_and_shape():
     z = jnp.ones((4, 3))
     with pytest.raises(ValueError, match=r"z and v .*\(4, 3\) and \(5, 3\)"):
         information_loss(z, jnp.ones((5, 3)), 1.0, 1.0)
@@ -86,8 +86,8 @@ def test_cross_entropy_matches_definition(smoothing):
     np.testing.assert_allclose(batched, expected.reshape(5, 8), rtol=1e-6, atol=1e-6)
 
 
-def test_one_compiled_cross_entropy_serves_every_smoothing():
-    """A JAX scalar is an argument of the compiled function, and gives what the number gives."""
+def test_one_compiled_cross_entropy_works_for_every_smoothing():
+    """A JAX scalar is an argument of the compiled function and gives the same loss as a number."""
     rng = np.random.default_rng(6)
     logits, y = rng.normal(size=(4, 7)).astype(np.float32), rng.integers(0, 7, 4)
     loss = jax.jit(lambda smoothing: cross_entropy(logits, y, smoothing))
@@ -114,15 +114,15 @@ def test_cross_entropy_derivatives(smoothing, x64):
 
 
 def exact(margins):
-    """Loss and gradient by all logits, the label's first, from margins in float64."""
+    """Loss and gradient by all logits (the label first) from margins, in float64."""
     odds = np.exp(np.asarray(margins, np.float64))
     others = odds / (1 + odds.sum())
     return math.log1p(odds.sum()), np.concatenate([[-others.sum()], others])
 
 
 @pytest.mark.parametrize("scale", [-69.0, -40.0, -17.0, -16.0, -5.0, -1e-3, 1e-3, 5.0, 20.0, 80.0])
-def test_cross_entropy_is_exact_however_small(scale):
-    """At -69 the loss is 1e-30; logsumexp minus logit would be 0 from -17 on."""
+def test_cross_entropy_is_exact_at_any_magnitude(scale):
+    """At -69 the loss is 1e-30; logsumexp minus logit would be 0 below -17."""
     margins = np.float32(scale) * np.array([1.0, 1.125, 0.9375, 1.25], np.float32)
     logits = jnp.asarray(np.concatenate([[0], margins]))
     value, gradient = jax.value_and_grad(cross_entropy)(logits, jnp.array(0))
@@ -167,14 +167,14 @@ def test_cross_entropy_widens_half_precision():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint32])
 def test_cross_entropy_with_labels_of_any_integer_type(dtype):
-    """More classes than eight bits can count."""
+    """There are more classes than eight bits can represent."""
     logits = np.random.default_rng(3).normal(size=(5, 300)).astype(np.float32)
     y = np.array([0, 1, 44, 100, 127])
     expected = reference.cross_entropy(logits, y)
     np.testing.assert_allclose(cross_entropy(logits, y.astype(dtype)), expected, rtol=1e-6)
 
 
-def test_cross_entropy_of_bad_numbers_is_nan():
+def test_cross_entropy_of_invalid_input_is_nan():
     logits = jnp.array([0.5, -1.0, 2.0])
     np.testing.assert_array_equal(
         jnp.isnan(jnp.stack([cross_entropy(logits, jnp.array(k)) for k in (-1, 0, 2, 3)])),
@@ -210,13 +210,13 @@ def test_minus_infinity_removes_a_class():
         ((jnp.ones((2, 3)), jnp.zeros(2, int), "0.1"), "smoothing must be a Python"),
     ],
 )
-def test_cross_entropy_names_what_is_wrong(arguments, message):
+def test_cross_entropy_errors_name_argument_and_shape(arguments, message):
     with pytest.raises(ValueError, match=message):
         cross_entropy(*arguments)
 
 
-def test_import_needs_jax_only():
-    """The mathematics can be used without the packages of the experiments."""
+def test_import_needs_only_jax():
+    """`import infojax` loads none of the packages of the experiments."""
     code = "import infojax, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())

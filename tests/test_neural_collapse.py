@@ -1,4 +1,4 @@
-"""NC1 to NC4 against float64 NumPy from the definitions, at collapse, and on bad input."""
+"""NC1 to NC4: against float64 NumPy from the definitions, at collapse, and on invalid input."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from infojax.population import Statistics
 
 
 def defined(z, y, w, b):
-    """The fields of `NeuralCollapse`, sample by sample."""
+    """The fields of `NeuralCollapse`, computed from the samples."""
     classes = np.unique(y)
     c = len(classes)
     means = np.stack([z[y == k].mean(0) for k in classes])
@@ -55,8 +55,8 @@ def measured(z, y, w, b, dtype=jnp.float32):
 
 @pytest.mark.parametrize(("n", "d", "c"), [(300, 8, 5), (2000, 6, 20), (40, 30, 7)])
 @pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_values_are_those_of_the_definitions(n, d, c, offset):
-    """Fewer and more classes than features; a common offset much larger than the class means."""
+def test_values_match_definitions(n, d, c, offset):
+    """Fewer and more classes than dimensions; a common offset much larger than the class means."""
     z, y, w, b = problem(n, d, c, offset)
     z = np.asarray(np.asarray(z, np.float32), np.float64)
     got = measured(z, y, w, b)
@@ -72,7 +72,7 @@ def test_values_in_float64(x64):
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-4])
 def test_small_variability_keeps_its_digits(noise):
-    """At a thousandth of the offset, `Σ z zᵀ - Σ_c n_c μ_c μ_cᵀ` would have none left."""
+    """At a thousandth of the offset, `Σ z zᵀ - Σ_c n_c μ_c μ_cᵀ` would have no digits left."""
     z, y, w, b = problem(400, 8, 5, 10.0, noise)
     z = np.asarray(np.asarray(z, np.float32), np.float64)
     got, expected = measured(z, y, w, b), defined(z, y, w, b)
@@ -81,14 +81,14 @@ def test_small_variability_keeps_its_digits(noise):
 
 
 @pytest.mark.parametrize(("c", "d"), [(2, 3), (4, 3), (10, 16)])
-def test_all_vanish_at_collapse(c, d):
+def test_all_fields_vanish_at_collapse(c, d):
     etf = np.asarray(collapse.simplex_etf(c, d))
     y = np.tile(np.arange(c), 20)
     got = measured(7 * etf[y] + 2, y, 0.1 * etf, np.zeros(c))
     np.testing.assert_allclose(got, 0, atol=3e-6)
 
 
-def test_each_field_sees_its_own_departure():
+def test_each_field_detects_its_own_deviation():
     etf = np.asarray(collapse.simplex_etf(5, 8))
     y, zero = np.tile(np.arange(5), 40), np.zeros(5)
     rng = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_each_field_sees_its_own_departure():
     np.testing.assert_allclose(swapped.nc4, 0.4, rtol=1e-6)
 
 
-def test_agreement_with_the_nearest_mean_is_counted_by_sample():
+def test_agreement_with_the_nearest_mean_matches_definition():
     z, y, w, b = problem(500, 8, 5, 20.0)
     z = np.asarray(np.asarray(z, np.float32), np.float64)
     b = b - w @ np.full(8, 20.0)
@@ -120,12 +120,12 @@ def test_agreement_with_the_nearest_mean_is_counted_by_sample():
     np.testing.assert_allclose(got, expected, atol=0.003)  # a sample on a boundary
 
 
-def test_classes_without_samples_are_left_out():
+def test_classes_without_samples_are_omitted():
     z, y, w, b = problem(300, 8, 6)
     y = np.where(y == 2, 3, y)
     got = measured(z, y, w, b)
     expected = list(defined(z, y, w, b))
-    expected[-1] = np.nan  # the head may give a mean to the class without samples
+    expected[-1] = np.nan  # the head may assign a mean to the class without samples
     np.testing.assert_allclose(got[:-1], expected[:-1], rtol=1e-4)
 
 
@@ -137,7 +137,7 @@ def test_one_class_only():
 
 
 def test_equal_means_count_as_equal():
-    """All features the same: what centring leaves is rounding, and no ratio is made of it."""
+    """All features are equal: centring leaves only rounding errors, which must not form a ratio."""
     got = measured(np.full((60, 4), 0.3), np.arange(60) % 3, *problem(9, 4, 3)[2:])
     assert got.nc1 in (0, np.inf) and got.nc1_quotient in (0, np.inf)
     assert got.nc2_norms_means == 0 and np.isfinite(got.nc3)
@@ -149,7 +149,7 @@ def test_zero_head_row_is_finite():
     assert all(np.isfinite(x) for x in measured(z, y, w, b))
 
 
-def test_nan_poisons_every_field():
+def test_nan_propagates_to_every_field():
     z, y, w, b = problem(300, 8, 5)
     w_bad = w.copy()
     w_bad[2, 1] = np.nan
@@ -159,12 +159,12 @@ def test_nan_poisons_every_field():
         assert all(np.isnan(x) for x in got)
 
 
-def test_no_samples_give_no_numbers():
+def test_no_samples_give_nan():
     got = collapse.neural_collapse(Statistics.zeros(3, 4), jnp.ones((3, 4)))
     assert all(np.isnan(x) for x in got)
 
 
-def test_arguments_that_do_not_fit():
+def test_mismatched_arguments_are_rejected():
     statistics = Statistics.zeros(3, 4).update(jnp.ones((2, 4)), jnp.array([0, 1]))
     with pytest.raises(ValueError, match=r"w must have shape \(3, 4\)"):
         collapse.neural_collapse(statistics, jnp.ones((4, 4)))

@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last, and shows figures."""
+"""Every notebook runs to its end and shows figures."""
 
 import re
 
@@ -11,11 +11,11 @@ from tests.launch.launcher import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 
 
-def test_notebooks_are_there():
+def test_notebooks_are_found():
     assert {path.stem for path in NOTEBOOKS} == {"metrics_tour", "read_a_run"}
 
 
-# Cells are run by a process of its own, over sockets that pyzmq and ipykernel close late.
+# The kernel is a process of its own, whose sockets pyzmq and ipykernel close late.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook(path, tmp_path, monkeypatch):

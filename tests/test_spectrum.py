@@ -1,4 +1,4 @@
-"""Entropy of one matrix: values at every order, and derivatives at ties and null eigenvalues."""
+"""Entropy of one matrix: values at every order, derivatives at ties and null eigenvalues."""
 
 import math
 
@@ -70,12 +70,12 @@ def test_half_precision_is_widened_first(dtype):
     wide = f(z.astype(jnp.float32))
     assert f(z).dtype == jnp.float32
     assert f(z) == wide
-    assert f(features("generic", 20, 50)) != wide  # z was rounded before
+    assert f(features("generic", 20, 50)) != wide  # z was rounded above
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_rows_of_any_magnitude(scale):
-    """Their squares would not fit."""
+    """Squares of the entries would overflow or underflow."""
     z = features("generic", 20, 50)
     z[::2] *= np.float32(scale)
     np.testing.assert_allclose(gram(z), reference.gram(z), atol=1e-6)
@@ -127,7 +127,7 @@ def test_small_orders_do_not_count_rounding_as_rank(n):
 
 
 def test_rounding_of_many_null_eigenvalues_does_not_add_up():
-    """Half a unit each, all of one sign, would be 1e-4 nats."""
+    """Half a unit each, all of the same sign, would be 1e-4 nats."""
     entropy = jax.jit(matrix_entropy)
     for offset in (3, 8, 12):
         z = np.random.default_rng(0).normal(size=(400, 8)) + offset
@@ -151,7 +151,7 @@ of_some_orders = jax.jit(every_order(feature_entropy, (1, 0.7, 3.5)))
 
 @quick
 @hypothesis.given(small_integers, st.integers(0, 2**16))
-def test_rotation_permutation_and_row_scales_change_nothing(z, seed):
+def test_invariance_to_rotation_permutation_and_row_scales(z, seed):
     rng = np.random.default_rng(seed)
     z = z.astype(np.float64)
     q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
@@ -188,7 +188,7 @@ def test_derivatives_at_generic_points(alpha, x64):
 
 @pytest.mark.parametrize("alpha", [1, 3.5])
 def test_float32_gradients_keep_small_eigenvalues(alpha):
-    """Down to 4e-6 of the largest and 1e-7 of the trace; below order 1 they drown in rounding."""
+    """Eigenvalues down to 4e-6 of the largest and 1e-7 of the trace; orders below 1 lose them."""
     z = np.random.default_rng(15).normal(size=(8, 8)) / np.arange(1.0, 9.0) ** 3
     z = reference.unit_rows(z).astype(np.float32)
     gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
@@ -200,7 +200,7 @@ def test_float32_gradients_keep_small_eigenvalues(alpha):
 
 @pytest.mark.parametrize("alpha", [1, 0.7, 3.5])
 def test_second_derivatives_at_ties_of_fixed_rank(alpha, x64):
-    """Z = [7, 3] with two equal singular values: K = Z Z^T has a tie, and four zeros throughout."""
+    """Z [7, 3] has two equal singular values, so K = Z Zᵀ has a tie and always four zeros."""
     rng = np.random.default_rng(10)
     z = np.linalg.qr(rng.normal(size=(7, 3)))[0] * [1, 1, 2]
     v = rng.normal(size=z.shape)
@@ -216,7 +216,7 @@ def test_second_derivatives_at_ties_of_fixed_rank(alpha, x64):
 @pytest.mark.parametrize("n", [2, 4, 40])
 @pytest.mark.parametrize("alpha", [0.7, 1, 1.3])
 def test_gradient_has_no_null_space_component(n, alpha):
-    """Rounding in null eigenvalues is no rank: at order 1, log of it would be a slope of 16."""
+    """Rounding in null eigenvalues is not rank: at order 1 its logarithm would be a slope of 16."""
     rng = np.random.default_rng(12)
     rank = n // 2
     z = reference.unit_rows(rng.normal(size=(20 * n, rank)) @ rng.normal(size=(rank, 60)))
@@ -229,7 +229,7 @@ def test_gradient_has_no_null_space_component(n, alpha):
         assert np.abs(got).max() > 1e-2 / n
 
 
-def test_zero_rows_do_not_count_and_have_zero_gradient():
+def test_zero_rows_are_ignored_and_have_zero_gradient():
     some = features("generic", 18, 50)
     z = np.insert(some, [0, 3], 0, axis=0)
     expected = [reference.entropy(reference.gram(some), alpha) for alpha in ORDERS]
@@ -245,11 +245,11 @@ def test_zero_matrix_has_zero_entropy_and_gradient():
     np.testing.assert_array_equal(jax.jit(jax.jacrev(of_matrix))(jnp.zeros((3, 3))), 0)
 
 
-# Bad input
+# Invalid input
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_not_finite_in_nan_out(bad):
+def test_nonfinite_input_gives_nan(bad):
     z = jnp.ones((20, 50)).at[1, 2].set(bad)
     assert jnp.all(jnp.isnan(of_features(z)))
     assert jnp.all(jnp.isnan(of_matrix(jnp.eye(3).at[1, 2].set(bad))))
@@ -293,7 +293,7 @@ def test_matrices_must_be_square(shape):
         matrix_entropy(jnp.ones(shape))
 
 
-def test_sizes_beyond_lapack_are_refused():
+def test_sizes_beyond_lapack_are_rejected():
     k = jax.ShapeDtypeStruct((32_767, 32_767), jnp.float32)
     with pytest.raises(ValueError, match=r"32,766 rows, got shape \(32767, 32767\)"):
         jax.eval_shape(matrix_entropy, k)

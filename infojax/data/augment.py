@@ -1,4 +1,4 @@
-"""Weak augmentation on the device: flips and reflect-padded crops, straight from the data set."""
+"""Weak augmentation on the device: flips and reflect-padded crops, gathered from the data set."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,16 @@ import jax.numpy as jnp
 def flip_and_crop(
     key: jax.Array, images: jax.Array, index: jax.Array, positions: jax.Array, pad: int, flip: bool
 ) -> jax.Array:
-    """Takes images out of a data set, each shifted by up to `pad` pixels and maybe mirrored.
+    """Gathers images of a data set, each shifted by up to `pad` pixels and possibly mirrored.
 
-    Shifting within reflected borders is a random crop of the reflect-padded image. It is done by
-    the indices of the gather, so that no padded copy is made.
+    A shift with reflected borders is a random crop of the reflect-padded image. The indices of the
+    gather express it, so that no padded copy is made.
 
     Args:
-      key: JAX random key; together with its position it decides what happens to an image.
+      key: JAX random key; the key and the position of an image determine its augmentation.
       images: the data set, [n, h, w, channels] of any dtype.
       index: images to take, integer [b], in [0, n).
-      positions: where they stand in the sequence of all images drawn, integer [b].
+      positions: their positions in the sequence of all images drawn, integer [b].
       pad: largest shift in pixels, less than h and w; 0 for none.
       flip: whether to mirror half of the images left to right.
 
@@ -42,6 +42,6 @@ def flip_and_crop(
 
 
 def _reflect(x: jax.Array, size: int) -> jax.Array:
-    """Index of a pixel in the image reflected about its border pixels."""
+    """Maps positions beyond the border to pixels, reflecting about the border pixels."""
     x = jnp.abs(x)
     return jnp.where(x >= size, 2 * (size - 1) - x, x)

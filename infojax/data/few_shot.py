@@ -1,4 +1,4 @@
-"""Few-shot data: features of images and texts from a file, draws of shots, and batches of them."""
+"""Few-shot data: features of images and texts from a file, draws of shots and of batches."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from infojax.errors import UserError
 
-_LARGEST_VALIDATION = 4  # images of a class
+_LARGEST_VALIDATION = 4  # images per class
 _NORM_TOLERANCE = 1e-2  # float16 features are off by up to 1e-3
 _ARRAYS = {
     "image_features": 2,
@@ -24,10 +24,10 @@ class Features(NamedTuple):
     """Normalised features of an image-text model on one data set.
 
     Attributes:
-      name: of the file, without its ending.
+      name: name of the file, without its suffix.
       images: image features, float32 [N, D].
       labels: class of each image, int32 [N].
-      prompts: text features, one a prompt and class, float32 [P, C, D].
+      prompts: text feature of each prompt and class, float32 [P, C, D].
       texts: normalised mean text feature of each class, float32 [C, D].
       class_names: C names.
       train: images to draw shots from, int32 [n].
@@ -52,24 +52,23 @@ class Shots(NamedTuple):
 
 
 def load(directory: Path, name: str) -> Features:
-    """Reads `directory/name.npz`, as `python -m launch.extract_features` writes it.
+    """Reads `directory/name.npz`.
 
     Arrays: `image_features` [N, D], `labels` [N], `text_features` [P, C, D], `text_features_mean`
     [C, D], `class_names` [C], `train_idx` [n] and `test_idx` [m]; features are L2-normalised.
 
     Raises:
-      UserError: there is no such file, or it is not of that form.
+      UserError: the file does not exist, or does not have this form.
     """
     path = directory / f"{name}.npz"
     if not path.exists():
         raise UserError(
-            f"there are no features at {path}: set data_dir (or INFOJAX_CROSSMODAL_DIR) to their "
-            "directory, or make them with python -m launch.extract_features"
+            f"there are no features at {path}: set data_dir to their directory, or extract them"
         )
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             arrays = {key: file[key] for key in _ARRAYS if key in file.files}
-    except Exception as error:  # what is no archive, or a damaged one, raises many kinds
+    except Exception as error:  # NumPy raises many types for a file that is no intact archive
         raise UserError(f"{path} cannot be read as .npz ({error})") from error
     _check(path, arrays)
     wide = {k: np.asarray(v, np.float32) for k, v in arrays.items() if "features" in k}
@@ -87,13 +86,13 @@ def load(directory: Path, name: str) -> Features:
 
 
 def split(labels: np.ndarray, train_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits the images of each class at random into some to draw shots from, and some to test on.
+    """Splits the images of each class at random: a part to draw shots from, the rest for testing.
 
     Args:
       labels: class of each image, integer [N].
-      train_fraction: share of the images of each class to draw from, in (0, 1); both parts get at
-        least one.
-      seed: of the split.
+      train_fraction: share of the first part in each class, in (0, 1); both parts get at least one
+        image.
+      seed: seed of the split.
 
     Returns:
       Indices int32 of both parts, ascending.
@@ -115,17 +114,17 @@ def split(labels: np.ndarray, train_fraction: float, seed: int) -> tuple[np.ndar
 
 
 def draw_shots(features: Features, shots: int, seed: int) -> Shots:
-    """Draws some images of each class for training, and others for validation.
+    """Draws k images of each class for training, and others for validation.
 
-    With the same seed, fewer shots are some of those of more.
+    With the same seed, a smaller draw is a subset of a larger one.
 
     Args:
-      features: of the data set; only images of `features.train` are drawn.
-      shots: training images of each class, k; min(k, 4) more are for validation.
-      seed: of the draw.
+      features: the data set; only images of `features.train` are drawn.
+      shots: training images per class, k; min(k, 4) more are drawn for validation.
+      seed: seed of the draw.
 
     Returns:
-      The images drawn, in order of classes.
+      The images drawn, ordered by class.
 
     Raises:
       UserError: a class has too few images.
@@ -146,13 +145,13 @@ def draw_shots(features: Features, shots: int, seed: int) -> Shots:
 
 
 def draw_batches(items: np.ndarray, num_steps: int, batch_size: int, seed: int) -> np.ndarray:
-    """Draws a batch for every step: epochs in random order, the remainder of each left out.
+    """Draws a batch for every step: shuffled epochs, each without its incomplete last batch.
 
     Args:
       items: indices to draw from, integer [n].
       num_steps: number of batches.
-      batch_size: size of each; with fewer items, each batch holds all of them and is padded.
-      seed: of the order.
+      batch_size: size of a batch; if n is smaller, each batch holds all items and is padded.
+      seed: seed of the order.
 
     Returns:
       Items int32 [num_steps, batch_size], -1 for padding.
@@ -172,13 +171,13 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
             raise UserError(f"{path} has no array {key!r}; it must have {', '.join(_ARRAYS)}")
         if arrays[key].ndim != ndim or 0 in arrays[key].shape:
             raise UserError(
-                f"{path}: {key} must be a filled array of {ndim} dimensions, got shape "
+                f"{path}: {key} must be a non-empty array of {ndim} dimensions, got shape "
                 f"{arrays[key].shape}"
             )
     _check_shapes(path, arrays)
     for key in ("image_features", "text_features", "text_features_mean"):
         norms = np.linalg.norm(arrays[key].astype(np.float32), axis=-1)
-        worst = norms.flat[np.argmax(np.abs(norms - 1))]  # NaN is the largest
+        worst = norms.flat[np.argmax(np.abs(norms - 1))]  # argmax finds a NaN first
         if not abs(worst - 1) <= _NORM_TOLERANCE:
             raise UserError(
                 f"{path}: {key} must be normalised to length 1, but one has length {worst:.3g}; "
@@ -197,7 +196,7 @@ def _check_shapes(path: Path, arrays: dict[str, np.ndarray]) -> None:
             )
         if arrays[key].shape[-2] != num_classes:
             raise UserError(
-                f"{path}: {key} are of {arrays[key].shape[-2]} classes, class_names of "
+                f"{path}: {key} have {arrays[key].shape[-2]} classes, but class_names has "
                 f"{num_classes}"
             )
     if len(arrays["labels"]) != num_images:

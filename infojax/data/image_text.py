@@ -1,4 +1,4 @@
-"""Inputs of CLIP: tokens of texts, preprocessed images, and images in directories by class."""
+"""Inputs of CLIP: tokens, preprocessed images, and images in one directory per class."""
 
 import html
 from pathlib import Path
@@ -14,11 +14,11 @@ _ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def tokenize(texts: list[str], context_length: int = 77) -> np.ndarray:
-    """Tokens of texts, as the models of OpenAI and open_clip were trained with.
+    """Tokenizes texts as the models of OpenAI and open_clip expect them.
 
     Args:
       texts: n texts.
-      context_length: L; a longer text is cut, and ends in the end token all the same.
+      context_length: L; a longer text is truncated and still ends with the end token.
 
     Returns:
       Tokens int32 [n, L]: start, text, end, zeros.
@@ -43,16 +43,16 @@ def tokenize(texts: list[str], context_length: int = 77) -> np.ndarray:
 
 
 def prompt_tokens(names: tuple[str, ...], num_context: int, context_length: int) -> np.ndarray:
-    """Tokens of `X … X name.` with a placeholder X for each vector of the context.
+    """Tokenizes `X … X name.`, with a placeholder X for each context vector.
 
     Args:
-      names: of C classes.
+      names: names of the C classes.
       num_context: m, number of context vectors.
       context_length: largest number of tokens that the model takes.
 
     Returns:
-      Tokens int32 [C, L], cut at the longest prompt's end: a causal transformer's outputs do not
-      depend on what follows.
+      Tokens int32 [C, L], cut at the end of the longest prompt: a causal transformer's outputs do
+      not depend on what follows.
 
     Raises:
       UserError: a prompt is longer than context_length.
@@ -70,10 +70,10 @@ def prompt_tokens(names: tuple[str, ...], num_context: int, context_length: int)
 
 
 def preprocess(image: Image.Image, size: int) -> np.ndarray:
-    """Resizes the shorter side (bicubic), crops the centre, normalises colours.
+    """Resizes the shorter side (bicubic), crops the centre and normalises the channels.
 
     Args:
-      image: of any size and mode.
+      image: image of any size and mode.
       size: height and width of the result.
 
     Returns:
@@ -93,7 +93,7 @@ def read_image(path: Path) -> Image.Image:
     """Reads an image file.
 
     Raises:
-      UserError: it is no image that Pillow can read.
+      UserError: Pillow cannot read the file.
     """
     try:
         with Image.open(path) as image:
@@ -104,22 +104,20 @@ def read_image(path: Path) -> Image.Image:
 
 
 def find_images(directory: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-    """Finds the images of a directory with one directory for each class.
+    """Finds the images in a directory with one subdirectory per class.
 
     Args:
-      directory: holds `CLASS NAME/any/depth/image.png`; underscores in names stand for spaces.
+      directory: contains `CLASS NAME/any/depth/image.png`; underscores in names stand for spaces.
 
     Returns:
-      Paths in order, the class of each int32 [n], and the names of the classes in order.
+      Sorted paths, the class of each int32 [n], and the sorted class names.
 
     Raises:
-      UserError: there is no such directory, or a class without images.
+      UserError: the directory has no subdirectories, or a class has no images.
     """
-    if not directory.is_dir():
-        raise UserError(f"there is no directory {directory}; it must hold one for each class")
-    classes = sorted(path for path in directory.iterdir() if path.is_dir())
+    classes = sorted(path for path in directory.glob("*") if path.is_dir())
     if not classes:
-        raise UserError(f"{directory} must hold one directory of images for each class")
+        raise UserError(f"{directory} must be a directory with one subdirectory per class")
     paths, labels = [], []
     for label, path in enumerate(classes):
         own = sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS)

@@ -1,4 +1,7 @@
-"""Image classification data sets in memory: TFDS, or scikit-learn's bundled digits."""
+"""Image classification data sets in memory, from TFDS or scikit-learn (digits).
+
+The only module that uses TFDS.
+"""
 
 import contextlib
 import hashlib
@@ -44,22 +47,22 @@ class ImageData(NamedTuple):
 
 
 def load(name: str, data_dir: str = "", cache_dir: Path | None = None) -> ImageData:
-    """Reads a data set whole.
+    """Loads a whole data set.
 
     Args:
       name: `digits` (1,797 digits of 8 x 8, bundled with scikit-learn; 360 of them the test set),
-        or an image classification set of TFDS with splits train and test, as `cifar10`.
-      data_dir: where TFDS looks; where empty, the environment's TFDS_DATA_DIR, or TFDS's own
-        default, into which it downloads what is missing.
-      cache_dir: where decoded arrays are kept, so that the next start reads them in a second;
-        `$XDG_CACHE_HOME/infojax/data`, or that in ~/.cache, if None.
+        or a TFDS image classification set with splits train and test, such as `cifar10`.
+      data_dir: directory of TFDS; if empty, the environment's TFDS_DATA_DIR, or TFDS's default,
+        into which it downloads a missing data set.
+      cache_dir: where decoded arrays are cached, so that the next start reads them in a second;
+        None for `$XDG_CACHE_HOME/infojax/data` (XDG_CACHE_HOME defaults to ~/.cache).
 
     Returns:
       The data set.
 
     Raises:
-      UserError: there is no such data set, it holds no images of one size with labels, or it is
-        not prepared here and cannot be downloaded.
+      UserError: the data set is unknown, does not hold labelled images of one size, or is neither
+        prepared here nor downloadable.
     """
     if name == _DIGITS:
         return _digits()
@@ -73,7 +76,7 @@ def load(name: str, data_dir: str = "", cache_dir: Path | None = None) -> ImageD
 def load_unlabelled(
     name: str, data_dir: str = "", cache_dir: Path | None = None
 ) -> np.ndarray | None:
-    """Reads the images without labels that some data sets hold beside their training split.
+    """Loads the unlabelled images that some data sets hold beside their training split.
 
     Args:
       name: as in `load`.
@@ -81,11 +84,11 @@ def load_unlabelled(
       cache_dir: as in `load`.
 
     Returns:
-      The split `unlabelled`, as STL-10 has one, uint8 [n, h, w, channels]; None where there is
-      none.
+      The split `unlabelled`, uint8 [n, h, w, channels], if the data set has one, as STL-10 does;
+      else None.
 
     Raises:
-      UserError: as `load`.
+      UserError: as in `load`.
     """
     if name == _DIGITS:
         return None
@@ -96,18 +99,19 @@ def load_unlabelled(
 
 
 def subset(data: ImageData, train_size: int, validation_fraction: float) -> ImageData:
-    """Keeps the first train_size training images, and takes the last of them for validation.
+    """Keeps the first train_size training images, and splits off the last of them for validation.
 
     Args:
       data: a data set.
       train_size: training images to keep; 0 keeps all.
-      validation_fraction: share of those kept, in [0, 1), that takes the place of the test split.
+      validation_fraction: share of the kept images, in [0, 1), that replaces the test split; 0
+        keeps the test split.
 
     Returns:
-      The data set; mean and std stay those of the whole training split.
+      The data set; mean and std remain those of the whole training split.
 
     Raises:
-      UserError: there are not so many images, or a split would be empty.
+      UserError: the data set has fewer images, or a split would be empty.
     """
     n = len(data.train.labels)
     if not 0 <= train_size <= n:
@@ -157,7 +161,7 @@ def _default_cache() -> Path:
 def _cached(
     name: str, builder: Any, splits: tuple[str, ...], cache_dir: Path | None
 ) -> dict[str, np.ndarray]:
-    """The arrays of some splits, read from the cache, or read and put there."""
+    """Returns the arrays of some splits from the cache, filling it first if necessary."""
     identity = hashlib.sha256(str(builder.data_path).encode()).hexdigest()[:12]
     suffix = "" if splits == _LABELLED else f"-{'-'.join(splits)}"
     cache = (cache_dir or _default_cache()) / f"{name}-{builder.version}-{identity}{suffix}.npz"
@@ -169,20 +173,20 @@ def _cached(
 
 
 def _builder(name: str, data_dir: str) -> Any:
-    """The data set's TFDS builder, prepared; downloads and prepares it if it is not."""
+    """Returns the TFDS builder of a data set, which it downloads and prepares if necessary."""
     import tensorflow_datasets as tfds
 
     directory = data_dir or os.environ.get("TFDS_DATA_DIR")
     ways_out = (
         f"dataset {name!r} is not prepared in {directory or '~/tensorflow_datasets'}; set "
         "TFDS_DATA_DIR (or --config.data_dir) to a directory that holds it, or let TFDS prepare "
-        "it: on a machine with a network, pip install tensorflow, and run the same command"
+        "it: on a machine with a network, pip install tensorflow and run the same command"
     )
     try:
         builder = tfds.builder(name, data_dir=directory, file_format="array_record")
         if builder.data_path.exists():
             return builder
-        import tensorflow  # noqa: F401 - TFDS prepares most sets by it
+        import tensorflow  # noqa: F401 - TFDS needs it to prepare most data sets
     except ImportError as error:
         raise UserError(ways_out) from error
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
@@ -190,7 +194,7 @@ def _builder(name: str, data_dir: str) -> Any:
         raise UserError(f"dataset = {name!r} is unknown to TFDS ({reason})") from error
     try:
         builder.download_and_prepare()
-    except Exception as error:  # whatever stands between us and the download
+    except Exception as error:  # a download can fail in many ways
         raise UserError(f"{ways_out} (it failed: {str(error).splitlines()[0]})") from error
     return builder
 
@@ -222,7 +226,7 @@ def _read(name: str, builder: Any, splits: tuple[str, ...]) -> dict[str, np.ndar
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays, or None where they are not there or not whole."""
+    """Returns the arrays, or None if they are missing or damaged."""
     try:
         with path.open("rb") as opened, np.load(opened) as file:
             return dict(file)
@@ -231,7 +235,7 @@ def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes atomically; a cache that cannot be written is done without."""
+    """Writes atomically; a cache that cannot be written is skipped."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

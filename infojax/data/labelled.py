@@ -1,4 +1,4 @@
-"""Few labels: which training images keep theirs, and the pool of all images without."""
+"""Few labels: which training images keep theirs, and the pool of images to use unlabelled."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from infojax.errors import UserError
 
 
 def draw(labels: np.ndarray, num_labels: int, num_classes: int, seed: int) -> np.ndarray:
-    """Draws a labelled set with the same number of images of every class.
+    """Draws a labelled set with the same number of images per class.
 
-    A smaller set is part of a larger one of the same seed.
+    With the same seed, a smaller set is a subset of a larger one.
 
     Args:
-      labels: of the training images, integer [n], in [0, C).
-      num_labels: images to draw, a multiple of C; 0 takes all there are.
+      labels: labels of the training images, integer [n], in [0, C).
+      num_labels: images to draw, a multiple of C; 0 takes all.
       num_classes: number of classes C.
-      seed: of the draw, at least 0; the draw depends on nothing else.
+      seed: seed of the draw, at least 0; the draw depends on no other random state.
 
     Returns:
       Ascending indices int32 [num_labels] into the training images.
 
     Raises:
-      UserError: the classes cannot have equally many, or one has too few images.
+      UserError: num_labels is not a multiple of C, or a class has too few images.
 
     >>> draw(np.array([0, 1, 1, 0, 1]), 2, 2, seed=0).tolist()
     [0, 2]
@@ -37,21 +37,21 @@ def draw(labels: np.ndarray, num_labels: int, num_classes: int, seed: int) -> np
     smallest = np.min(np.bincount(labels, minlength=num_classes))
     if each > smallest:
         raise UserError(
-            f"num_labels = {num_labels} takes {each} images of each class, and one class has "
-            f"{smallest} only"
+            f"num_labels = {num_labels} takes {each} images of each class, but one class has "
+            f"only {smallest}"
         )
-    rng = np.random.RandomState(seed)  # NumPy changes the streams of its newer generators
+    rng = np.random.RandomState(seed)  # unlike newer generators, its streams never change
     order = rng.permutation(len(labels))
     drawn = [order[labels[order] == c][:each] for c in range(num_classes)]
     return np.sort(np.concatenate(drawn)).astype(np.int32)
 
 
 def pool(data: ImageData, unlabelled: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The images that are trained on without labels: all training images, labelled ones included.
+    """Returns the images to use without labels: all training images, labelled ones included.
 
     Args:
       data: the data set, whose training images come first.
-      unlabelled: more images without labels, uint8 [m, h, w, channels], if there are.
+      unlabelled: additional unlabelled images, uint8 [m, h, w, channels], or None.
 
     Returns:
       Images uint8 [n + m, h, w, channels], and their labels int32 [n + m], -1 where unknown.

@@ -1,4 +1,4 @@
-"""Modular arithmetic: every pair of operands, its result, and a random split."""
+"""Modular arithmetic: all pairs of operands with their results, split at random."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "a^3+ab": lambda a, b, p: a**3 + a * b,
 }
 _RANDOM = "random"
-_MODULI = 5, 4093  # all pairs are kept in memory, and seen in every step
+_MODULI = 5, 4093  # all pairs are kept in memory and used in every step
 
 
 class Examples(NamedTuple):
@@ -30,20 +30,20 @@ class Examples(NamedTuple):
 def split_examples(
     modulus: int, operation: str, train_fraction: float, seed: int
 ) -> tuple[Examples, Examples]:
-    """Splits all pairs (a, b) mod p with their result at random into training and test.
+    """Splits all pairs (a, b) mod p with their results at random into training and test.
 
     Args:
       modulus: prime p, from 5 to 4093.
       operation: one of `a+b`, `a-b`, `a*b`, `a/b` (b ≠ 0), `a^2+b^2`, `a^2+ab+b^2`, `a^3+ab`, or
         `random`: labels drawn at random, which can be memorised but not generalised (a control).
       train_fraction: share of the pairs in training, in (0, 1).
-      seed: of the split (and of random labels).
+      seed: seed of the split and of random labels.
 
     Returns:
       Training and test examples; at p = 113 and a fraction of 0.3, 3,830 and 8,939.
 
     Raises:
-      UserError: an argument is not as said above, or a split is empty.
+      UserError: an argument is outside its range, or a split is empty.
     """
     _check(modulus, operation, train_fraction)
     rng = np.random.default_rng(seed)
@@ -82,5 +82,5 @@ def _check(modulus: int, operation: str, train_fraction: float) -> None:
 
 
 def _inverses(p: int) -> np.ndarray:
-    """Multiplicative inverses mod p, with 0 for 0: b^(p-2) by Fermat."""
+    """Multiplicative inverses mod p, and 0 for 0: b^(p-2) by Fermat."""
     return np.array([pow(b, p - 2, p) for b in range(p)])

@@ -1,9 +1,9 @@
 """The 14 operations of RandAugment on 8-bit images, in Pillow's arithmetic to the last bit.
 
-An operation is a function of one image uint8 [h, w, channels], three of them or one, and a level,
-int32 in [0, LEVELS), which stands for a magnitude uniform over the operation's range. On these
-grids everything is integer arithmetic: blends on multiples of 2^-16, geometry on Pillow's own
-16.16 fixed point.
+An operation is a function of one image uint8 [h, w, channels], with one or three channels, and a
+level, int32 in [0, LEVELS), whose magnitudes are uniform over the operation's range. On these grids
+all arithmetic is integer: blends with weights in multiples of 2^-16, geometry in Pillow's own 16.16
+fixed point.
 """
 
 import enum
@@ -19,7 +19,7 @@ LEVELS = 4096  # neighbours are at most 0.02 pixels apart in images of 96 pixels
 
 
 class Operation(enum.IntEnum):
-    """What can be drawn; the last leaves the image alone."""
+    """The operations; the last leaves the image unchanged."""
 
     ROTATE = 0
     SHEAR_X = 1
@@ -53,7 +53,7 @@ _BLEND_UNIT = 1 << 16
 
 
 def magnitude(operation: int, level: np.ndarray | int) -> np.ndarray:
-    """Magnitude of a level, as Pillow's functions take it; float64 of the shape of `level`.
+    """Returns the magnitude of a level in Pillow's units, float64 of the shape of `level`.
 
     >>> magnitude(Operation.ROTATE, LEVELS // 2 - 1).item()  # degrees
     -0.00732421875
@@ -66,21 +66,21 @@ def magnitude(operation: int, level: np.ndarray | int) -> np.ndarray:
 
 
 def branches(height: int, width: int) -> tuple[list[Callable[..., jax.Array]], np.ndarray]:
-    """The operations on images of one size; the geometric ones are one function.
+    """Returns the operations on images of one size; the geometric ones share one function.
 
     Returns:
       `(functions, kinds)`: each function maps (image uint8 [h, w, channels], operation, level) to
-      the new image, and `kinds[operation]` is its number; the identity's is `len(functions)`.
+      the new image; `kinds[operation]` is its index, `len(functions)` for the identity.
     """
     weights = magnitude(Operation.BRIGHTNESS, np.arange(LEVELS)) * _BLEND_UNIT
     weights = weights.astype(np.int32)
     tables = np.stack([_affine(o, height, width) for o in _GEOMETRIC])
 
-    def geometric(image, operation, level):
+    def geometric(image: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Array:
         return _resample(image, jnp.asarray(tables)[operation, level])
 
-    def blended(degenerate):
-        def blend(image, _, level):
+    def blended(degenerate: Callable[[jax.Array], jax.Array]) -> Callable[..., jax.Array]:
+        def blend(image: jax.Array, _: jax.Array, level: jax.Array) -> jax.Array:
             return _blend(degenerate(image), image, jnp.asarray(weights)[level])
 
         return blend
@@ -101,7 +101,7 @@ def branches(height: int, width: int) -> tuple[list[Callable[..., jax.Array]], n
 
 
 def _affine(operation: int, height: int, width: int) -> np.ndarray:
-    """Fixed-point maps from target to source pixels [LEVELS, 6], as Pillow makes them of doubles.
+    """Returns fixed-point maps from target to source pixels [LEVELS, 6], rounded as by Pillow.
 
     Row `(a, b, c, d, e, f)`: target (x, y) takes source `((a x + b y + c, d x + e y + f) >> 16)`.
     """
@@ -125,7 +125,7 @@ def _affine(operation: int, height: int, width: int) -> np.ndarray:
 
 
 def _resample(image: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Nearest neighbour under a fixed-point map; black outside."""
+    """Resamples by nearest neighbour under a fixed-point map; black outside the image."""
     height, width, channels = image.shape
     x = jnp.arange(width, dtype=jnp.int32)[None, :]
     y = jnp.arange(height, dtype=jnp.int32)[:, None]
@@ -138,18 +138,19 @@ def _resample(image: jax.Array, matrix: jax.Array) -> jax.Array:
 
 
 def _blend(degenerate: jax.Array, image: jax.Array, weight: jax.Array) -> jax.Array:
-    """Degenerate image plus weight times the difference, rounded down; weight in 2^-16."""
+    """Adds the weighted difference to the degenerate image, rounding down; weight in 2^-16."""
     degenerate = degenerate.astype(jnp.int32)
     mixed = degenerate * _BLEND_UNIT + weight * (image.astype(jnp.int32) - degenerate)
     return (mixed // _BLEND_UNIT).astype(jnp.uint8)
 
 
 def _grey(image: jax.Array) -> jax.Array:
-    """Luma of ITU-R 601, int32 [h, w]; a single channel itself."""
+    """Luma of ITU-R 601, int32 [h, w]; for a single channel that channel."""
     if image.shape[-1] == 1:
         return image[..., 0].astype(jnp.int32)
     red, green, blue = jnp.moveaxis(image.astype(jnp.int32), -1, 0)
-    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    luma: jax.Array = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return luma
 
 
 def _mean_grey(image: jax.Array) -> jax.Array:
@@ -158,7 +159,7 @@ def _mean_grey(image: jax.Array) -> jax.Array:
 
 
 def _smooth(image: jax.Array) -> jax.Array:
-    """Mean of 3×3 pixels with weight 5 for the middle, rounded; the border stays."""
+    """Mean of 3×3 pixels with weight 5 for the centre, rounded; border pixels keep their value."""
     x = image.astype(jnp.int32)
     rows = x[:-2] + x[1:-1] + x[2:]
     total = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] + 4 * x[1:-1, 1:-1]
@@ -176,7 +177,7 @@ def _solarize(image: jax.Array, level: jax.Array) -> jax.Array:
 
 
 def _equalize(image: jax.Array) -> jax.Array:
-    """Flattens each channel's histogram, except where it has one value or too few pixels."""
+    """Flattens each channel's histogram, unless it has a single value or too few pixels."""
     height, width, channels = image.shape
     values = jnp.arange(256, dtype=jnp.int32)[None]
     counts = jnp.zeros(channels * 256, jnp.int32).at[_cells(image)].add(1).reshape(channels, 256)
@@ -195,7 +196,7 @@ def _auto_contrast(image: jax.Array) -> jax.Array:
     scaled = jnp.where(inside, 255 * (values - low), 0)
     quotient, remainder = jnp.divmod(scaled, jnp.maximum(span, 1))
     errors = jnp.asarray(_rounding_errors())
-    # Where the quotient is whole, Pillow's doubles may fall short of it by their rounding.
+    # Where the quotient is an integer, Pillow's doubles may round to just below it.
     excess = errors[span, values] - errors[span, low]
     short = (remainder == 0) & (4 * excess < -_power_of_two_above(quotient))
     return _look_up(image, jnp.where(span == 0, values, jnp.where(short, quotient - 1, quotient)))
@@ -213,24 +214,24 @@ def _rounding_errors() -> np.ndarray:
 
 
 def _power_of_two_above(x: jax.Array) -> jax.Array:
-    """Smallest power of two that is not below x, for int32 in [2, 256]; 0 for smaller x."""
+    """Smallest power of two that is at least x, for int32 x in [2, 256]; 0 for smaller x."""
     return jnp.where(x < 2, 0, jnp.left_shift(1, 32 - jax.lax.clz(x - 1)))
 
 
 def _over_pixels(reduce: Callable[..., jax.Array], image: jax.Array) -> jax.Array:
     """Largest or smallest value of each channel, int32 [channels].
 
-    Over rows, which vectorises, then over columns; fused into one, XLA's loop takes tenfold.
+    Reduces rows, which vectorises, then columns; XLA's fused loop would be ten times slower.
     """
     return reduce(jax.lax.optimization_barrier(reduce(image, 0)), 0).astype(jnp.int32)
 
 
 def _look_up(image: jax.Array, table: jax.Array) -> jax.Array:
-    """Sends each channel through its row of a table [channels, 256]."""
+    """Maps each channel through its row of a table [channels, 256]."""
     return table.astype(jnp.uint8).ravel()[_cells(image)]
 
 
 def _cells(image: jax.Array) -> jax.Array:
-    """Place of each pixel's value in a raveled table [channels, 256]."""
+    """Index of each pixel's value in a raveled table [channels, 256]."""
     rows = jnp.arange(image.shape[-1], dtype=jnp.int32)[None, None]
     return 256 * rows + image.astype(jnp.int32)

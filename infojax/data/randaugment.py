@@ -1,6 +1,7 @@
 """Strong augmentation on the device: RandAugment and cutout, as FixMatch and FreeMatch use them."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +9,17 @@ import jax.numpy as jnp
 from infojax import moments
 from infojax.data import operations
 
-_GREY = {3: (125, 123, 114), 1: (123,)}  # of the cutout, by channels
+_GREY = {3: (125, 123, 114), 1: (123,)}  # fill of the cutout, by number of channels
 
 
 class Draws(NamedTuple):
-    """What happens to each image; all int32, levels in [0, operations.LEVELS).
+    """The augmentation of each image; all int32, levels in [0, operations.LEVELS).
 
     Attributes:
-      operations: which are applied, one after another, [n, k].
-      levels: their magnitudes, [n, k].
-      cutout: side (of half the width), centre's x (of the width) and y (of the height), [n, 3].
+      operations: operations in order of application, [n, k].
+      levels: levels of their magnitudes, [n, k].
+      cutout: levels of the side (relative to half the width), the centre's x (to the width) and y
+        (to the height), [n, 3].
     """
 
     operations: jax.Array
@@ -30,26 +32,26 @@ def augment(
 ) -> jax.Array:
     """Applies operations drawn with replacement from 14, then a cutout, to each image.
 
-    What happens to an image depends on the key and its position alone, and the result on its own
-    pixels: a batch may be split at will. Each image passes through its own operations only, also
-    under jit, vmap and pmap.
+    The draw for an image depends only on the key and its position, and the result only on its own
+    pixels, so a batch may be split arbitrarily. Only the operations drawn for an image are
+    computed, also under jit, vmap and pmap.
 
     Args:
       key: JAX random key.
       images: uint8 [n, h, w, channels] with 3 channels or 1, or floating in [0, 1] (rounded to
         8 bits; an image that holds NaN or inf becomes NaN).
-      positions: where they stand in the sequence of all images drawn, integer [n].
-      num_operations: operations an image.
+      positions: their positions in the sequence of all images drawn, integer [n].
+      num_operations: operations per image.
 
     Returns:
       Images of the same shape and dtype.
 
     Raises:
-      ValueError: images or positions are not as said above.
+      ValueError: images or positions have another shape or dtype.
 
     References:
       Cubuk et al. 2020, RandAugment; Sohn et al. 2020, FixMatch. Operations, ranges, black borders,
-      nearest-neighbour sampling and the grey cutout are those of TorchSSL and USB.
+      nearest-neighbour sampling and the grey cutout follow TorchSSL and USB.
 
     >>> import jax, jax.numpy as jnp
     >>> images = jnp.full((2, 8, 8, 3), 200, jnp.uint8)
@@ -73,17 +75,18 @@ def draw(key: jax.Array, positions: jax.Array, num_operations: int = 3) -> Draws
         return jax.random.bits(key_of_image, (2 * num_operations + 3,), jnp.uint32)
 
     words = jax.vmap(bits)(positions.astype(jnp.uint32))
-    # The upper 24 bits as a fraction: to one of 14 with a bias below 1e-6.
+    # The upper 24 bits as a fraction select one of 14 with a bias below 1e-6.
     chosen = ((words[:, :num_operations] >> 8) * len(operations.Operation)) >> 24
     levels = (words[:, num_operations:] // (2**32 // operations.LEVELS)).astype(jnp.int32)
     return Draws(chosen.astype(jnp.int32), levels[:, :num_operations], levels[:, num_operations:])
 
 
 def apply(draws: Draws, images: jax.Array) -> jax.Array:
-    """Applies what was drawn; images and result as in `augment`."""
+    """Applies the draws; images and result as in `augment`."""
     images = _checked(images)
     if images.dtype == jnp.uint8:
-        return _apply(draws, images)
+        augmented: jax.Array = _apply(draws, images)
+        return augmented
     finite = jnp.all(jnp.isfinite(images), (1, 2, 3), keepdims=True)
     wide = jnp.where(finite, images, 0).astype(jnp.float32)
     result = _apply(draws, jnp.round(jnp.clip(wide, 0, 1) * 255).astype(jnp.uint8))
@@ -101,9 +104,9 @@ def _checked(images: jax.Array) -> jax.Array:
 
 @jax.custom_batching.custom_vmap
 def _apply(draws: Draws, images: jax.Array) -> jax.Array:
-    """Operations round by round, then the cutout, on uint8 images."""
+    """Applies the operations round by round, then the cutout, to uint8 images."""
 
-    def one_round(images, drawn):
+    def one_round(images: jax.Array, drawn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         return _one_operation_each(images, *drawn), None
 
     drawn = draws.operations.T, draws.levels.T
@@ -111,10 +114,12 @@ def _apply(draws: Draws, images: jax.Array) -> jax.Array:
 
 
 @_apply.def_vmap
-def _apply_to_batches(size: int, batched, draws: Draws, images: jax.Array):
-    """A batch of batches is one larger batch: mapped, a branch taken would be all taken."""
+def _apply_to_batches(
+    size: int, batched: Sequence[Any], draws: Draws, images: jax.Array
+) -> tuple[jax.Array, bool]:
+    """Treats a batch of batches as one larger batch: under vmap, all branches would be computed."""
 
-    def flat(x, is_batched):
+    def flat(x: jax.Array, is_batched: bool) -> jax.Array:
         x = x if is_batched else jnp.broadcast_to(x[None], (size, *x.shape))
         return x.reshape(-1, *x.shape[2:])
 
@@ -124,26 +129,27 @@ def _apply_to_batches(size: int, batched, draws: Draws, images: jax.Array):
 
 
 def _one_operation_each(images: jax.Array, chosen: jax.Array, levels: jax.Array) -> jax.Array:
-    """One round: blocks of images with the same kind of operation, one branch taken for each."""
+    """Makes one round, in blocks of images with the same kind of operation: one branch each."""
     functions, kinds = operations.branches(*images.shape[1:3])
     branches = [jax.vmap(f) for f in functions]
     rows, kind = moments.class_blocks(jnp.asarray(kinds)[chosen], len(branches))
 
-    def one_block(i, images):
+    def one_block(i: jax.Array, images: jax.Array) -> jax.Array:
         block = rows[i]
         parts = (x.at[block].get(mode="clip") for x in (images, chosen, levels))
         return images.at[block].set(jax.lax.switch(kind[i], branches, *parts), mode="drop")
 
-    filled = jnp.sum(rows[:, 0] < len(images), dtype=jnp.int32)  # those come first
-    return jax.lax.fori_loop(0, filled, one_block, images)
+    filled = jnp.sum(rows[:, 0] < len(images), dtype=jnp.int32)  # they precede empty blocks
+    augmented: jax.Array = jax.lax.fori_loop(0, filled, one_block, images)
+    return augmented
 
 
 def _cut_out(image: jax.Array, levels: jax.Array) -> jax.Array:
-    """Greys a square around a pixel of the image, clipped at its border.
+    """Fills a square around a pixel of the image with grey, clipped at the border.
 
-    With u = (2 level + 1) / (2 LEVELS) the side is `u w / 2`, the centre `(u w, u h)`. As Pillow
-    draws from `max(0, centre - side / 2)`, rounded down, to that plus the side, inclusive, it is
-    a pixel larger than its side. The unit here is `1 / (8 LEVELS)` of a pixel.
+    With u = (2 level + 1) / (2 LEVELS) the side is `u w / 2`, the centre `(u w, u h)`. Pillow fills
+    from `max(0, centre - side / 2)`, rounded down, to that plus the side, inclusive: one pixel more
+    than the side. The unit here is `1 / (8 LEVELS)` of a pixel.
     """
     height, width, channels = image.shape
     odd = 2 * levels + 1

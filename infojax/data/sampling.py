@@ -1,4 +1,4 @@
-"""Stateless sampling: the batch of a step is a function of the key and the step alone."""
+"""Stateless sampling: the batch of a step is a function of the key and the step."""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +7,12 @@ _ROUNDS = 6
 
 
 def shuffled_epochs(key: jax.Array, positions: jax.Array, n: int) -> jax.Array:
-    """Indices at some positions of an endless sequence of shuffled epochs.
+    """Returns the indices at given positions of an endless sequence of shuffled epochs.
 
-    Each run of n positions holds every index once, in an order of its own. An index takes a few
-    operations whatever n is: the order of an epoch is a keyed permutation (a Feistel network, kept
-    within [0, n) by walking its cycles), not a shuffled list. (grain's `index_shuffle` does the
-    same on the host, where a step under jit cannot call it.)
+    Each epoch of n positions holds every index once, in its own random order. The cost of an index
+    does not depend on n: the order of an epoch is a keyed permutation (a Feistel network, kept
+    within [0, n) by cycle walking), not a shuffled list. (grain's `index_shuffle` is the same on
+    the host, out of reach of a jitted step.)
 
     Args:
       key: JAX random key of the sequence.
@@ -32,22 +32,23 @@ def shuffled_epochs(key: jax.Array, positions: jax.Array, n: int) -> jax.Array:
     round_keys = jax.vmap(lambda key: jax.random.bits(key, (_ROUNDS,)))(keys)
     half = max(1, -(-(n - 1).bit_length() // 2))
 
-    def outside(x):
+    def outside(x: jax.Array) -> jax.Array:
         return jnp.any(x >= n)
 
-    def walk(x):
+    def walk(x: jax.Array) -> jax.Array:
         return jnp.where(x < n, x, _feistel(x, round_keys, half))
 
     return jax.lax.while_loop(outside, walk, _feistel(places, round_keys, half)).astype(jnp.int32)
 
 
 def _feistel(x: jax.Array, round_keys: jax.Array, half: int) -> jax.Array:
-    """A permutation of [0, 4^half) for each row of keys."""
+    """Applies a permutation of [0, 4^half) to each x, given by its row of keys."""
     mask = jnp.uint32((1 << half) - 1)
     left, right = x >> half, x & mask
     for k in range(_ROUNDS):
         left, right = right, left ^ (_mix(right ^ round_keys[:, k]) & mask)
-    return (left << half) | right
+    joined: jax.Array = (left << half) | right
+    return joined
 
 
 def _mix(x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What is fine-tuned on frozen image and text features: a linear probe, residual adapters."""
+"""Heads to fine-tune on frozen image and text features: a linear probe, residual adapters."""
 
 import jax
 from flax import linen as nn
@@ -10,7 +10,7 @@ class ResidualAdapter(nn.Module):
     """Normalised `x + W₂ relu(W₁ x)`, the identity at initialisation, where W₂ = 0.
 
     Attributes:
-      width: of the hidden layer.
+      width: width of the hidden layer.
     """
 
     width: int
@@ -24,34 +24,34 @@ class ResidualAdapter(nn.Module):
 
 
 class LinearProbe(nn.Module):
-    """A linear classifier of the image features that starts from the text features."""
+    """A linear classifier of the image features, initialised with the text features."""
 
     @nn.compact
     def __call__(self, images: jax.Array, texts: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns the images [n, d] as they are, and the head's rows [C, d]."""
+        """Returns the images [n, d] unchanged, and the head's rows [C, d]."""
         return images, self.param("head", lambda _: texts)
 
 
 class ImageAdapter(nn.Module):
-    """A residual adapter of the images; the text features classify.
+    """A residual adapter of the image features; the text features are the head.
 
     Attributes:
-      width: of the adapter's hidden layer.
+      width: width of the adapter's hidden layer.
     """
 
     width: int
 
     @nn.compact
     def __call__(self, images: jax.Array, texts: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns the adapted images [n, d] and the texts [C, d] as they are."""
+        """Returns the adapted images [n, d] and the texts [C, d] unchanged."""
         return ResidualAdapter(self.width, name="images")(images), texts
 
 
 class TwoAdapters(nn.Module):
-    """One residual adapter of the images and another of the text features, which classify.
+    """Residual adapters of the image features and of the text features, which are the head.
 
     Attributes:
-      width: of the adapters' hidden layers.
+      width: width of the adapters' hidden layers.
     """
 
     width: int

@@ -1,4 +1,4 @@
-"""CLIP: a vision transformer and a text transformer with a common space of features."""
+"""CLIP: a vision and a text transformer with a shared feature space."""
 
 from typing import NamedTuple
 
@@ -26,9 +26,9 @@ class Architecture(NamedTuple):
       patch_size: height and width of a patch.
       vision: image tower.
       context_length: largest number of tokens.
-      vocab_size: number of tokens; the end of a text is the largest.
+      vocab_size: number of tokens; the largest one marks the end of a text.
       text: text tower.
-      quick_gelu: `x σ(1.702 x)` for GELU, as in OpenAI's models.
+      quick_gelu: whether GELU is `x σ(1.702 x)`, as in OpenAI's models.
     """
 
     embed_dim: int
@@ -42,7 +42,7 @@ class Architecture(NamedTuple):
 
 
 class Block(nn.Module):
-    """Residual self-attention and MLP, each after a layer norm."""
+    """Residual self-attention and MLP, each preceded by a layer norm."""
 
     heads: int
     quick_gelu: bool
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, with query, key and value from one product."""
+    """Multi-head self-attention; one product computes query, key and value."""
 
     heads: int
 
@@ -93,7 +93,9 @@ class ImageTower(nn.Module):
         x = _layer_norm("ln_pre")(x)
         for i in range(a.vision.layers):
             x = Block(a.vision.heads, a.quick_gelu, name=f"resblock_{i}")(x, causal=False)
-        return _layer_norm("ln_post")(x[:, 0]) @ self.param("proj", normal, (width, a.embed_dim))
+        read = _layer_norm("ln_post")(x[:, 0])
+        features: jax.Array = read @ self.param("proj", normal, (width, a.embed_dim))
+        return features
 
 
 class TextTower(nn.Module):
@@ -117,12 +119,12 @@ class TextTower(nn.Module):
         x = x + positions[None, :length]
         for i in range(a.text.layers):
             x = Block(a.text.heads, a.quick_gelu, name=f"resblock_{i}")(x, causal=True)
-        # Only the end is read: what follows it, and longer padding, changes nothing.
+        # Only the end token is read: causal attention hides the padding after it.
         x = jnp.take_along_axis(x, jnp.argmax(tokens, 1)[:, None, None], 1)[:, 0]
         normal = nn.initializers.normal(width**-0.5)
-        return _layer_norm("ln_final")(x) @ self.param(
-            "text_projection", normal, (width, a.embed_dim)
-        )
+        read = _layer_norm("ln_final")(x)
+        features: jax.Array = read @ self.param("text_projection", normal, (width, a.embed_dim))
+        return features
 
 
 class CLIP(nn.Module):
@@ -153,21 +155,23 @@ class CLIP(nn.Module):
         Returns:
           Features [n, embed_dim].
         """
-        return self.visual(images)
+        features: jax.Array = self.visual(images)
+        return features
 
     def encode_text(self, tokens: jax.Array, context: jax.Array | None = None) -> jax.Array:
         """Features of texts.
 
         Args:
           tokens: integer [n, L], L at most the context length; each text begins with the start
-            token and holds the end token, the largest number of its row.
-          context: vectors in the place of the embeddings of tokens 1 to m, float [m, width], the
-            same for all texts (the learned context of CoOp, Zhou et al. 2022).
+            token and contains the end token, the largest number of its row.
+          context: vectors that replace the embeddings of tokens 1 to m, float [m, width], the same
+            for all texts (the learned context of CoOp, Zhou et al. 2022).
 
         Returns:
           Features [n, embed_dim].
         """
-        return self.text(tokens, context)
+        features: jax.Array = self.text(tokens, context)
+        return features
 
 
 def _layer_norm(name: str) -> nn.LayerNorm:

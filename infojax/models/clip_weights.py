@@ -1,4 +1,4 @@
-"""Weights of CLIP from the state dicts of OpenAI and open_clip, in safetensors or torch files."""
+"""CLIP weights from the state dicts of OpenAI and open_clip, in safetensors or torch files."""
 
 import pickle
 import re
@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infojax._trees import named_leaves
 from infojax.errors import UserError
 from infojax.models.clip import CLIP, Architecture, Tower
 
 StateDict = dict[str, np.ndarray]
 
-_HEAD_WIDTH = 64  # of every head in OpenAI's models, and in the text towers of open_clip's
+_HEAD_WIDTH = 64  # of all heads in OpenAI's models and of the text towers in open_clip's
 _NO_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
 _IS_OPENAI = {"input_resolution", "context_length", "vocab_size"}
 
@@ -29,10 +30,10 @@ def load(
     """Loads a CLIP model with a vision transformer.
 
     Args:
-      path: `.safetensors`, or a file of torch (which must then be installed): a state dict, a
-        training checkpoint of open_clip, or an archive of OpenAI.
-      quick_gelu: see `Architecture`; a state dict does not tell. None: whether the file is one of
-        OpenAI's archives. (The `-quickgelu` models of open_clip need True.)
+      path: `.safetensors`, or a torch file (which needs torch): a state dict, a training
+        checkpoint of open_clip, or an archive of OpenAI.
+      quick_gelu: see `Architecture`; a state dict does not record it. None: True for OpenAI's
+        archives, else False. (The `-quickgelu` models of open_clip need True.)
       vision_heads: number of heads of the image tower; None: width / 64.
       text_heads: number of heads of the text tower; None: width / 64.
 
@@ -40,7 +41,7 @@ def load(
       The model and its parameters, float32.
 
     Raises:
-      UserError: the file cannot be read, or is of another architecture.
+      UserError: the file cannot be read, or holds another architecture.
     """
     state = read_state_dict(path)
     if quick_gelu is None:
@@ -51,10 +52,10 @@ def load(
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """Reads the arrays of a file by name.
+    """Reads the named arrays of a file.
 
     Raises:
-      UserError: there is no such file, it cannot be read, or the package for it is missing.
+      UserError: the file does not exist or cannot be read, or a package is missing.
     """
     if not path.exists():
         raise UserError(f"there are no weights at {path}")
@@ -68,11 +69,11 @@ def read_state_dict(path: Path) -> StateDict:
         package = error.name or "torch"
         raise UserError(
             f"reading {path} needs {package}: pip install {package}"
-            + (", or convert it to safetensors where torch is" if package == "torch" else "")
+            + (", or convert it to safetensors elsewhere" if package == "torch" else "")
         ) from error
     except UserError:
         raise
-    except Exception as error:  # safetensors and torch raise many kinds
+    except Exception as error:  # safetensors and torch raise many types
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
@@ -80,10 +81,10 @@ def _read_torch(path: Path) -> StateDict:
     import torch
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of archives, see below
+        with warnings.catch_warnings(action="ignore"):  # about archives, see below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} is no file of torch that holds weights alone") from error
+        raise UserError(f"{path} is not a torch file that holds only weights") from error
     except RuntimeError:  # OpenAI's files are TorchScript archives
         with warnings.catch_warnings(action="ignore"):  # torch.jit is deprecated
             content = torch.jit.load(path, map_location="cpu").state_dict()
@@ -99,10 +100,10 @@ def infer_architecture(
     vision_heads: int | None = None,
     text_heads: int | None = None,
 ) -> Architecture:
-    """Reads the sizes of a model off the shapes of its arrays; arguments as of `load`.
+    """Infers the sizes of a model from the shapes of its arrays; arguments as in `load`.
 
     Raises:
-      UserError: it is no CLIP model with a vision transformer.
+      UserError: the arrays are not those of a CLIP model with a vision transformer.
     """
     needed = ("visual.conv1.weight", "visual.proj", "text_projection", "token_embedding.weight")
     missing = [name for name in needed if name not in state]
@@ -111,7 +112,7 @@ def infer_architecture(
         kind = "of a CLIP with a ResNet" if is_resnet else f"without {missing[0]!r}"
         raise UserError(
             f"{path} holds weights {kind}; infojax loads CLIP models with a vision transformer, "
-            "in the names of OpenAI and open_clip"
+            "with the array names of OpenAI and open_clip"
         )
     width, _, patch_size, _ = state["visual.conv1.weight"].shape
     num_patches = len(state["visual.positional_embedding"]) - 1
@@ -134,7 +135,7 @@ def _heads(tower: str, width: int, heads: int | None) -> int:
     heads = width // _HEAD_WIDTH if heads is None else heads
     if heads < 1 or width % heads:
         raise UserError(
-            f"the {tower} tower is {width} wide, which {heads} heads do not divide; set its heads"
+            f"the {tower} tower's width {width} is not divisible by {heads} heads; set its heads"
         )
     return heads
 
@@ -149,7 +150,7 @@ def convert(path: Path, state: StateDict, model: CLIP) -> Any:
     """Returns the parameters of the model from a state dict.
 
     Raises:
-      UserError: arrays are missing, left over, or of other shapes than the model's.
+      UserError: the names or shapes of the arrays are not the model's.
     """
     params: dict[str, Any] = {}
     for name in sorted(state.keys() - _NO_WEIGHTS):
@@ -163,7 +164,7 @@ def convert(path: Path, state: StateDict, model: CLIP) -> Any:
 
 
 def _path(name: str) -> list[str]:
-    """Path in the model's parameters of a name in the state dict."""
+    """Converts a name in the state dict to the path in the model's parameters."""
     name = re.sub(r"transformer\.resblocks\.(\d+)\.", r"resblock_\1.", name)
     name = re.sub(r"in_proj_(weight|bias)$", r"in_proj.\1", name.replace(".mlp.", "."))
     *parents, leaf = name.split(".")
@@ -176,7 +177,7 @@ def _path(name: str) -> list[str]:
 
 
 def _transposed(name: str, array: np.ndarray) -> np.ndarray:
-    """From [out, in, ...] to [..., in, out], where the array is a kernel."""
+    """Transposes a kernel from [out, in, ...] to [..., in, out]; returns other arrays unchanged."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     is_kernel = name.endswith("weight") and array.ndim == 2 and "embedding" not in name
@@ -188,19 +189,15 @@ def _check(path: Path, model: CLIP, params: Any) -> None:
     images, tokens = np.zeros((1, size, size, 3), np.float32), np.zeros((1, 2), np.int32)
     expected = jax.eval_shape(model.init, jax.random.key(0), images, tokens)["params"]
     shapes = [
-        {
-            jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        }
-        for tree in (expected, params)
+        {name: np.shape(leaf) for name, leaf in named_leaves(tree)} for tree in (expected, params)
     ]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         wanted, found = (of.get(name) for of in shapes)
         if wanted != found:
             what = f"has shape {found}, not {wanted}"
             what = "is missing" if found is None else what
-            what = "should not be there" if wanted is None else what
+            what = "is unexpected" if wanted is None else what
             raise UserError(
-                f"{path} is of another architecture than a CLIP with vision and text transformers "
-                f"of {a.vision.layers} and {a.text.layers} layers: {name} {what}"
+                f"{path} does not match a CLIP with vision and text transformers of "
+                f"{a.vision.layers} and {a.text.layers} layers: {name} {what}"
             )

@@ -1,4 +1,4 @@
-"""Wide residual networks as in TorchSSL and USB: features first, head second."""
+"""Wide residual networks as in TorchSSL and USB."""
 
 import functools
 from typing import Any
@@ -15,18 +15,19 @@ _CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class WideResNet(nn.Module):
     """WideResNet-depth-width with pre-activation blocks.
 
-    The representation is the average over pixels of the last normalised activations.
+    The features are the average over pixels of the last normalised activations.
 
     Attributes:
       num_classes: number of classes C.
-      depth: 6 n + 4 for n blocks a group (28: four blocks).
-      width: factor of the groups' channels, 16, 32, 64 (and 128) times width.
-      num_groups: groups of blocks, each but the first at half the resolution of the one before;
+      depth: 6 n + 4 for n blocks per group (28: four blocks).
+      width: factor of the groups' channels: 16, 32, 64 (and 128) times width.
+      num_groups: groups of blocks, each but the first at half the resolution of the previous one;
         3, or 4 for images of 96 x 96.
       first_stride: stride of the first group; 2 for images of 96 x 96, or for speed.
-      decay: of the running average of BatchNorm's statistics.
-      axis_name: axis over whose devices BatchNorm's statistics are those of the whole batch.
-      dtype: of the computation; parameters and statistics are float32, outputs at least that.
+      decay: decay of the running average of BatchNorm's statistics.
+      axis_name: device axis over which BatchNorm computes the statistics of the whole batch.
+      dtype: dtype of the computation; parameters and statistics are float32, outputs at least
+        float32.
     """
 
     num_classes: int
@@ -44,8 +45,8 @@ class WideResNet(nn.Module):
 
         Args:
           images: standardised, float [n, h, w, channels].
-          train: whether BatchNorm uses the batch's statistics, and updates the running ones in
-            the collection `batch_stats`.
+          train: whether BatchNorm uses the batch's statistics and updates the running ones in the
+            collection `batch_stats`.
 
         Returns:
           Features float32 [n, d], d = 16 · 2^(num_groups - 1) · width; logits float32 [n, C].
@@ -76,7 +77,7 @@ class WideResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a shortcut; the first block of all activates both."""
+    """Two convolutions and a shortcut; the network's first block activates both inputs."""
 
     conv: Any
     norm: Any
@@ -96,9 +97,10 @@ class _Block(nn.Module):
             shortcut = self.conv(
                 self.channels, kernel_size=(1, 1), strides=strides, name="shortcut"
             )(shortcut)
-        return shortcut + y
+        total: jax.Array = shortcut + y
+        return total
 
 
 def head_of(params: Any) -> tuple[jax.Array, jax.Array]:
-    """Head rows w [C, d] and biases b [C] of a network's parameters."""
+    """Returns head rows w [C, d] and biases b [C] from a network's parameters."""
     return params["head"]["kernel"].T, params["head"]["bias"]

@@ -1,25 +1,26 @@
-r"""The trace of a function of a large positive semi-definite matrix that is known by its products.
+r"""Trace of a function of a large positive semi-definite matrix given by products with vectors.
 
 Stochastic Lanczos quadrature (Ubaru, Chen & Saad 2017) with four additions, which together save
 orders of magnitude of work at equal error:
 
-- the leading eigenvectors are found by a block Krylov method and their share is computed, not
-  sampled, as in Hutch++ (Meyer et al. 2021); what is sampled is the trace on their complement;
-- the probes are random signs, so nothing on the diagonal adds to the variance: the caller chooses
-  coordinates in which the matrix is nearly diagonal;
-- the dimension of the complement and the traces of the matrix and of its square are known exactly,
-  so each sample's own values of them, which Lanczos yields for free, serve as control variates;
-  and so do those of the part of the matrix where its diagonal is small, for one more product;
-- each sample's quadrature is bracketed by the Gauss rule and the Gauss-Radau rule with a node at
-  zero (Golub & Meurant 1994), so the number of Lanczos steps follows from the tolerance and from
-  the spread of the samples, whose error the bracket must not add to. The basis is not kept and
-  not reorthogonalised: on the complement there are no separated eigenvalues that would make plain
-  Lanczos lag, and the bracket sees what lag remains. Memory does not grow with the steps.
+- A block Krylov method finds the leading eigenvectors, whose share of the trace is computed rather
+  than sampled, as in Hutch++ (Meyer et al. 2021). Only the trace on their complement is sampled.
+- The probes are random signs, so the diagonal adds nothing to the variance. The caller chooses
+  coordinates in which the matrix is nearly diagonal.
+- The dimension of the complement and the traces of the matrix and of its square are known exactly.
+  Lanczos yields each sample's own values of them for free, and they serve as control variates. So
+  do the same traces of the part of the matrix with small diagonal elements, at the cost of one
+  more product.
+- Each sample's quadrature is bracketed by the Gauss rule and the Gauss-Radau rule with a node at
+  zero (Golub & Meurant 1994). The number of Lanczos steps follows from the tolerance and from the
+  spread of the samples, to whose error the bracket must not add. The basis is neither stored nor
+  reorthogonalised: the complement has no separated eigenvalues that would delay plain Lanczos, and
+  the bracket reveals any remaining delay. Memory does not grow with the steps.
 
-The reported error joins the standard error of the sampled part, with a factor for the few samples
-it rests on, the brackets of the computed parts, and what the function may lack where eigenvalues
-are zero up to rounding. matfree's quadrature has neither brackets nor
-the moments of each sample, and keeps the basis.
+The reported error combines the standard error of the sampled part, corrected for the small number
+of samples, the brackets, and the value that the function may lose where eigenvalues are zero up to
+rounding. The quadrature of matfree has neither brackets nor the moments of each sample, and stores
+the basis.
 """
 
 from collections.abc import Callable
@@ -27,15 +28,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from infojax._products import matmul
 from infojax.population import krylov, lanczos
-from infojax.population.krylov import product
+from infojax.population.controls import Known, controlled_mean
 
-_BATCH = 64  # probes multiplied together: 32 take as long
+_BATCH = 64  # probes multiplied together; 32 take as long
 
 
 class Part(NamedTuple):
-    """A set S of coordinates, with what is known of a matrix there.
+    """A set S of coordinates, with exact traces of a matrix on it.
 
     Attributes:
       rows: 1 inside S, 0 outside, float [size].
@@ -52,11 +55,11 @@ class Operator(NamedTuple):
     """A symmetric positive semi-definite matrix of unit trace.
 
     Attributes:
-      apply: rows [b, size] to the products with each of them [b, size].
+      apply: maps rows [b, size] to their products with the matrix [b, size].
       size: number of rows of the matrix.
       dtype: float32 or float64.
-      square: trace of its square, float [], or None where unknown.
-      part: coordinates of small diagonal elements, or None.
+      square: trace of its square, float [], or None if unknown.
+      part: coordinates with small diagonal elements, or None.
     """
 
     apply: Callable[[jax.Array], jax.Array]
@@ -67,26 +70,44 @@ class Operator(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A number, its standard error (both float []) and the probes it took (int32 [])."""
+    """A number, its standard error (both float []) and the number of probes used (int32 [])."""
 
     value: jax.Array
     error: jax.Array
     probes: jax.Array
 
 
-class _Known(NamedTuple):
-    """A number known exactly but for rounding, of which every sample has its own value."""
+class _Deflated(NamedTuple):
+    """A trace split into a computed part, on the leading vectors, and a part to sample.
 
-    value: jax.Array
-    rounding: jax.Array
+    Attributes:
+      function: f.
+      operator: K.
+      leading: converged eigenpairs of K.
+      share: trace of f(K) on the leading vectors, float [].
+      coupling: bound of the error of the split, float [].
+      known: means of the control variates of the samples.
+    """
+
+    function: lanczos.Function
+    operator: Operator
+    leading: krylov.Leading
+    share: jax.Array
+    coupling: jax.Array
+    known: list[Known]
+
+
+def exactly(value: jax.Array) -> Estimate:
+    """Returns a value without error as an `Estimate`."""
+    return Estimate(value, jnp.zeros_like(value), jnp.int32(0))
 
 
 def trace(
     function: lanczos.Function,
     operator: Operator,
     leading: krylov.Leading,
-    key,
-    tolerance,
+    key: jax.Array,
+    tolerance: Callable[[jax.Array], jax.Array],
     max_probes: int,
 ) -> Estimate:
     """Estimates `tr f(K)`.
@@ -94,75 +115,66 @@ def trace(
     Args:
       function: f.
       operator: K.
-      leading: of K, see `krylov.leading`.
+      leading: Ritz pairs of K, see `krylov.leading`.
       key: JAX random key.
-      tolerance: from an estimate of the trace to the absolute error that is enough.
-      max_probes: the most random vectors to use, rounded up to a multiple of 64.
+      tolerance: maps an estimate of the trace to the absolute error that suffices.
+      max_probes: largest number of random vectors, rounded up to a multiple of 64.
 
     Returns:
       An `Estimate`; NaN if products with K are.
     """
-    dtype, eps = operator.dtype, jnp.finfo(operator.dtype).eps
-    leading = krylov.converged(leading)
-    share = jnp.sum(function.value(leading.values))
-    coupling = 16 * jnp.sum(krylov.spread(function.value, leading))
-    known = _known(operator, leading)
+    split = _deflated(function, operator, leading)
     length = -(-max_probes // _BATCH) * _BATCH
+    State = tuple[jax.Array, jax.Array, Estimate]  # key, samples, result so far
 
-    def bracketed(batch):  # finely enough for the tolerance, and for what the probes leave open
-        rest, error = _controlled_mean(batch, jnp.ones(_BATCH, bool), known)
-        value = share + rest
-        goal = jnp.minimum(0.3 * tolerance(value), 0.5 * error)
-        return jnp.mean(batch[1]) <= jnp.maximum(goal, 8 * eps * value)
-
-    def unfinished(state):
+    def unfinished(state: State) -> jax.Array:
         _, _, result = state
         enough = result.error <= tolerance(result.value)
         more = (result.probes < length) & ~enough & jnp.isfinite(result.error)
         return more | (result.probes == 0)
 
-    def add_batch(state):
+    def add_batch(state: State) -> State:
         key, samples, result = state
         key, subkey = jax.random.split(key)
-        batch = _draw(function, operator, leading, subkey, bracketed)
+        batch = _draw(split, subkey, lambda batch: _bracketed(split, batch, tolerance))
         samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
-        count = result.probes + _BATCH
-        used = jnp.arange(length, dtype=count.dtype) < count
-        rest, error = _controlled_mean(samples, used, known)
-        value = share + rest
-        bound = jnp.sum(samples[1]) / count.astype(dtype)  # zero where not used
-        error = jnp.sqrt(error**2 + (coupling + bound) ** 2 + (8 * eps * value) ** 2)
-        return key, samples, Estimate(value, error, count)
+        return key, samples, _estimate(split, samples, result.probes + _BATCH)
 
-    zero = jnp.zeros((), dtype)
-    samples = jnp.zeros((3 + len(known), length), dtype)
+    zero = jnp.zeros((), operator.dtype)
+    samples = jnp.zeros((3 + len(split.known), length), operator.dtype)
     state = key, samples, Estimate(zero, zero, jnp.int32(0))
     _, samples, result = jax.lax.while_loop(unfinished, add_batch, state)
-    slack = jnp.sum(samples[2]) / result.probes.astype(dtype)  # more probes do not lessen it
+    slack = jnp.sum(samples[2]) / result.probes.astype(operator.dtype)  # the same for all probes
     return result._replace(error=result.error + slack)
 
 
-def _known(operator: Operator, leading: krylov.Leading) -> list[_Known]:
-    """What is known on the complement of the leading vectors, and on the part."""
-    values, eps = leading.values, jnp.finfo(operator.dtype).eps
+def _deflated(function: lanczos.Function, operator: Operator, leading: krylov.Leading) -> _Deflated:
+    leading = krylov.converged(leading)
+    share = jnp.sum(function.value(leading.values))
+    coupling = 16 * jnp.sum(krylov.spread(function.value, leading))
+    return _Deflated(function, operator, leading, share, coupling, _known(operator, leading))
+
+
+def _known(operator: Operator, leading: krylov.Leading) -> list[Known]:
+    """Exact traces on the complement of the leading vectors, and on the operator's part."""
+    values, eps = leading.values, np.finfo(operator.dtype).eps
     size = operator.size - jnp.sum(values > 0).astype(operator.dtype)
-    known = [_Known(size, eps * size), _Known(1 - jnp.sum(values), jnp.full_like(size, 4 * eps))]
+    known = [Known(size, eps * size), Known(1 - jnp.sum(values), jnp.full_like(size, 4 * eps))]
     if operator.square is not None:
         second = operator.square - jnp.sum(values**2 + 2 * leading.residuals)
-        known.append(_Known(second, 8 * eps * operator.square))
+        known.append(Known(second, 8 * eps * operator.square))
     if operator.part is not None:
-        known += [_Known(x, 4 * eps * x) for x in (operator.part.trace, operator.part.square)]
+        known += [Known(x, 4 * eps * x) for x in (operator.part.trace, operator.part.square)]
     return known
 
 
-def _draw(
-    function: lanczos.Function, operator: Operator, leading: krylov.Leading, key, enough
-) -> jax.Array:
-    """Draws a batch of samples: values, bounds, slacks and controls [3 + known, batch]."""
-    apply, size, dtype, square, part = operator
+def _draw(split: _Deflated, key: jax.Array, enough: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Draws a batch of samples: values, error bounds, slacks and controls [3 + known, batch]."""
+    apply, size, dtype, square, part = split.operator
+    vectors = split.leading.vectors
 
-    def project(v):
-        return v - product(product(v, leading.vectors.T), leading.vectors)
+    def project(v: jax.Array) -> jax.Array:
+        return v - matmul(matmul(v, vectors.T), vectors)
 
     signs = jax.random.rademacher(key, (_BATCH, size), dtype)
     start = project(project(signs))
@@ -174,50 +186,32 @@ def _draw(
         product_inside = apply(inside)
         of_part = [jnp.sum(inside * product_inside, 1), jnp.sum(product_inside**2, 1)]
 
-    def samples(found):
+    def samples(found: jax.Array) -> jax.Array:
         *quadratures, first, second = found * squares[None]
         of_square = [] if square is None else [second]
         return jnp.stack([*quadratures, squares, first, *of_square, *of_part])
 
     found = lanczos.rules(
-        function, lambda v: project(apply(v)), start, lambda found: enough(samples(found))
+        split.function, lambda v: project(apply(v)), start, lambda found: enough(samples(found))
     )
     return samples(found)
 
 
-def _controlled_mean(samples, used, known: list[_Known]) -> tuple[jax.Array, jax.Array]:
-    """Mean of the used samples at the known values of their controls, and its standard error.
+def _bracketed(
+    split: _Deflated, batch: jax.Array, tolerance: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    """Whether the brackets of a batch are small beside the tolerance and its standard error."""
+    rest, error = controlled_mean(batch[0], batch[3:], jnp.ones(_BATCH, bool), split.known)
+    value = split.share + rest
+    goal = jnp.minimum(0.3 * tolerance(value), 0.5 * error)
+    return jnp.mean(batch[1]) <= jnp.maximum(goal, 8 * np.finfo(batch.dtype).eps * value)
 
-    Least squares on the controls one after the other, since they are often nearly proportional. A
-    ridge keeps a coefficient from amplifying the rounding of a known value, where the samples' own
-    values differ hardly more than that (as at collapse).
-    """
-    y, controls = samples[0], samples[3:]
-    p = jnp.sum(used).astype(y.dtype)
-    eps = jnp.finfo(y.dtype).eps
 
-    def mean(x):
-        return jnp.sum(jnp.where(used, x, 0)) / p
-
-    def regress(y, x, rounding):
-        """Takes the part of y that x explains from y, at x = 0: leverage, rounding passed on."""
-        dx = jnp.where(used, x - mean(x), 0)
-        square = jnp.sum(dx * dx) + p**2 * rounding**2
-        square = jnp.where(square == 0, 1, square)
-        slope = jnp.sum(dx * (y - mean(y))) / square
-        return y - slope * x, mean(x) ** 2 / square, (slope * rounding) ** 2
-
-    variance_factor, rounded = 1 / p, jnp.zeros_like(p)
-    xs = [x - k.value for x, k in zip(controls, known, strict=True)]
-    roundings = [k.rounding for k in known]
-    for i, x in enumerate(xs):
-        y, leverage, inherited = regress(y, x, roundings[i])
-        variance_factor, rounded = variance_factor + leverage, rounded + inherited
-        for j in range(i + 1, len(xs)):
-            noise = 4 * eps * jnp.max(jnp.where(used, jnp.abs(xs[j]), 0))
-            xs[j], _, inherited = regress(xs[j], x, roundings[i])
-            roundings[j] = jnp.sqrt(roundings[j] ** 2 + inherited + noise**2)
-    freedom = p - 1 - len(xs)
-    variance = jnp.sum(jnp.where(used, y - mean(y), 0) ** 2) / freedom
-    student = 1 + 1.25 / freedom + 1.5 / freedom**2  # so that two errors hold 95 %
-    return mean(y), jnp.sqrt(student**2 * variance * variance_factor + rounded)
+def _estimate(split: _Deflated, samples: jax.Array, count: jax.Array) -> Estimate:
+    """Estimate from the first `count` samples; the others are zero."""
+    used = jnp.arange(samples.shape[1], dtype=count.dtype) < count
+    rest, error = controlled_mean(samples[0], samples[3:], used, split.known)
+    value = split.share + rest
+    bound = jnp.sum(samples[1]) / count.astype(samples.dtype)
+    rounding = 8 * np.finfo(samples.dtype).eps * value
+    return Estimate(value, jnp.sqrt(error**2 + (split.coupling + bound) ** 2 + rounding**2), count)

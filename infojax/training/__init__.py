@@ -1,7 +1,8 @@
-"""Training: the step under pmap, the loop around it, and what it writes."""
+"""Training: the step under pmap, the loop around it, checkpoints and records."""
 
 from infojax.training.checkpoint import Checkpoints
-from infojax.training.loop import evaluation_steps, fit
+from infojax.training.interrupts import Interrupted
+from infojax.training.loop import Plan, evaluation_steps, fit
 from infojax.training.recorder import Recorder, read_records
 from infojax.training.step import (
     AXIS,
@@ -30,10 +31,12 @@ __all__ = [
     "Advance",
     "Batch",
     "Checkpoints",
+    "Interrupted",
     "LossFn",
     "Metrics",
     "ModelState",
     "Params",
+    "Plan",
     "Recorder",
     "Terms",
     "TrainState",

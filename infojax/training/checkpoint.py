@@ -1,28 +1,37 @@
-"""Checkpoints: atomic, checked for damage, newest good one first. Orbax is used only here."""
+"""Checkpoints: saved atomically, checked for damage, restored from the newest intact one.
 
+The only module that uses orbax.
+"""
+
+import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import serialization
 
+from infojax._trees import leaf_name
 from infojax.errors import UserError
-from infojax.training import processes
+from infojax.training import processes, storage
 
 _SUMS = "sums.json"
-_UNFINISHED = "it was not finished"
+_UNFINISHED = "saving it did not finish"
+
+State = TypeVar("State")
 
 
 class Checkpoints:
-    """Checkpoints of one run, which the first process saves and restores for all.
+    """Checkpoints of one run; the first process saves and restores them for all.
 
-    All processes call its methods, with the same states; only the first needs the directory.
+    All processes call the methods, with the same states; only the first accesses the directory.
     """
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
@@ -30,38 +39,39 @@ class Checkpoints:
         self._latest: int | None = None
 
     def save(self, step: int, state: Any) -> None:
-        """Saves a state under its step, in place of one that is there already."""
+        """Saves a state under its step, replacing an earlier checkpoint of that step."""
         processes.from_first(lambda: self._first.save(step, _arrays(state)))
         self._latest = step
 
-    def restore(self, template: Any) -> Any | None:
-        """Returns the newest state that is whole, or None if nothing was saved yet.
+    def restore(self, template: State) -> State | None:
+        """Returns the newest intact state, or None if nothing was saved yet.
 
-        Newer checkpoints that are damaged are named on stderr and set aside, not deleted.
+        Damaged checkpoints that are newer are reported on stderr and set aside, not deleted.
 
         Args:
-          template: a state of the structure, shapes and dtypes to restore.
+          template: a state with the structure, shapes and dtypes to restore.
 
         Raises:
-          UserError: there are checkpoints, but none is whole.
+          UserError: there are checkpoints, but none is intact.
         """
         found = processes.from_first(lambda: self._first.restore(_arrays(template)))
         if found is None:
             return None
         self._latest, arrays = found
-        return serialization.from_state_dict(template, arrays)
+        restored: State = serialization.from_state_dict(template, arrays)
+        return restored
 
     @property
     def _first(self) -> "_Store":
-        assert self._store is not None  # in the first process, the only one to ask for it
+        assert self._store is not None  # only the first process asks for it
         return self._store
 
     def latest_step(self) -> int | None:
-        """Returns the step that was saved or restored last, or None."""
+        """Returns the step saved or restored last, or None."""
         return self._latest
 
     def close(self) -> None:
-        """Ends background work of orbax."""
+        """Stops orbax's background threads."""
         if self._store is not None:
             self._store.close()
 
@@ -69,52 +79,52 @@ class Checkpoints:
 class _Store:
     """Checkpoints of trees of arrays in one directory, in one process.
 
-    Orbax writes atomically, so a kill in mid-save leaves the older checkpoint as the newest. The
-    SHA-256 of every file is written beside them at the end, and checked before orbax reads any:
-    flipped bytes would restore silently, and truncated files with a page of tracebacks.
+    Orbax writes atomically, so a crash while saving leaves the previous checkpoint as the newest.
+    Once saved, the SHA-256 of every file is written beside them, and checked before orbax reads
+    any: flipped bytes would be restored silently, truncated files raise pages of tracebacks.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        with storage.writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
             directory,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep,
                 enable_async_checkpointing=False,
-                cleanup_tmp_directories=True,  # of a save that was killed
-                create=False,  # orbax would wait for all processes
+                cleanup_tmp_directories=True,  # left by a crash while saving
+                create=False,  # else orbax waits for all processes
                 multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
             ),
         )
 
     def save(self, step: int, arrays: Any) -> None:
-        if step in self._manager.all_steps():
-            self._manager.delete(step)
-        item = ocp.args.StandardSave(arrays)
-        self._manager.save(step, args=ocp.args.Composite(state=item))
         directory = self._directory / str(step)
-        partial = directory / f"{_SUMS}.partial"
-        partial.write_text(json.dumps(_sums(directory), indent=2) + "\n")
-        os.replace(partial, directory / _SUMS)
+        item = ocp.args.StandardSave(arrays)
+        with _writing(directory):
+            if step in self._manager.all_steps():
+                self._manager.delete(step)
+            self._manager.save(step, args=ocp.args.Composite(state=item))
+        storage.write_json(directory / _SUMS, _sums(directory))
 
     def restore(self, template: Any) -> tuple[int, Any] | None:
         bad: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 arrays = self._read(step, template)
-            except Exception as error:  # whatever a damaged directory makes orbax raise
+            except Exception as error:  # orbax raises many types for a damaged directory
                 bad[step] = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
                 continue
             self._set_aside(bad)
             if bad:
-                print(f"going on from the one before, of step {step}", file=sys.stderr)
+                print(f"resuming from the checkpoint of step {step}", file=sys.stderr)
             return step, arrays
         if set(bad.values()) - {_UNFINISHED}:
             reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
             raise UserError(
                 f"no checkpoint in {self._directory} can be read ({reasons}); "
-                "remove that directory to start again, or use another --workdir"
+                "remove that directory to start over, or use another --workdir"
             )
         self._set_aside(bad)
         return None
@@ -126,7 +136,7 @@ class _Store:
         expected, sums = json.loads((directory / _SUMS).read_text()), _sums(directory)
         for name in sorted({*expected, *sums}):
             if expected.get(name) != sums.get(name):
-                raise ValueError(f"{name} is not as it was saved")
+                raise ValueError(f"{name} has changed since it was saved")
         item = ocp.args.StandardRestore(template)
         restored = self._manager.restore(step, args=ocp.args.Composite(state=item))["state"]
         jax.tree_util.tree_map_with_path(_check_same_kind, template, restored)
@@ -147,12 +157,25 @@ class _Store:
         self._manager.close()
 
 
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """`storage.writing` that also covers tensorstore, which reports an OSError as a ValueError."""
+    with storage.writing(directory):
+        try:
+            yield
+        except ValueError as error:
+            found = re.search(r"os_error_code='(\d+)'", str(error))
+            if found is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+
+
 def _arrays(state: Any) -> Any:
     return jax.tree.map(np.asarray, serialization.to_state_dict(jax.device_get(state)))
 
 
 def _sums(directory: Path) -> dict[str, str]:
-    """SHA-256 of all files of a checkpoint, by their path in it."""
+    """Returns the SHA-256 of all files of a checkpoint, by their relative path."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
@@ -161,9 +184,7 @@ def _sums(directory: Path) -> dict[str, str]:
 
 
 def _check_same_kind(path: Any, expected: np.ndarray, actual: np.ndarray) -> None:
-    """Orbax restores other shapes than asked for."""
+    """Raises on another shape or dtype, which orbax would restore without complaint."""
     if (expected.shape, expected.dtype) != (actual.shape, actual.dtype):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        raise ValueError(
-            f"{name} is {actual.dtype} {actual.shape}, not {expected.dtype} {expected.shape}"
-        )
+        kinds = f"{actual.dtype} {actual.shape}, not {expected.dtype} {expected.shape}"
+        raise ValueError(f"{leaf_name(path)} is {kinds}")

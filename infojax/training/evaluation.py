@@ -1,26 +1,26 @@
 """Exact evaluation of a split on all devices: accuracy, loss, MIR and HDR by batch and population.
 
-A forward function takes `(params, model_state, images)` to features [n, d] and logits [n, C].
+A forward function maps `(params, model_state, images)` to features [n, d] and logits [n, C].
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infojax import collapse, information, losses, population, training
+from infojax import Interplay, collapse, information, losses, population, training
 from infojax.data.images import Split
 from infojax.population.statistics import Statistics
 
-Forward = Callable[[Any, Any, jax.Array], tuple[jax.Array, jax.Array]]
-HeadOf = Callable[[Any], tuple[jax.Array, jax.Array]]
+Forward = Callable[[training.Params, training.ModelState, jax.Array], tuple[jax.Array, jax.Array]]
+HeadOf = Callable[[training.Params], tuple[jax.Array, jax.Array]]
 
 
 class Shards(NamedTuple):
-    """A split over devices, in chunks of one forward pass; padding has the label -1.
+    """A split over devices, in chunks of one forward pass; padding is labelled -1.
 
     Attributes:
       images: chunks of uint8 [devices, size, h, w, channels].
@@ -32,13 +32,13 @@ class Shards(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What `make_measure` needs to know of what is to be measured.
+    """Which metrics `make_measure` computes.
 
     Attributes:
       batch_sizes: sizes of the batches whose MIR, HDR and entropies are averaged; divisors of the
-        chunk's size.
+        chunk size.
       population: whether to measure the whole split too (statistics, neural collapse).
-      rtol: relative standard error of the population's MIR, where it is estimated.
+      rtol: relative standard error of the population MIR, where it is estimated.
     """
 
     batch_sizes: tuple[int, ...]
@@ -49,7 +49,7 @@ class Metrics(NamedTuple):
 def shard(split: Split, size: int) -> Shards:
     """Puts a split on devices, padded to chunks of `size` images.
 
-    Chunks are dealt in order, so that the batches within them are the same on any number of
+    Chunks are assigned in order, so that the batches within them are the same for any number of
     devices.
 
     Args:
@@ -57,7 +57,7 @@ def shard(split: Split, size: int) -> Shards:
       size: images of one forward pass on one device.
 
     Returns:
-      The shards, one a device of this process; with several processes, each holds its part.
+      One shard per device of this process; with several processes, each holds its part.
     """
     n = len(split.labels)
     total = jax.device_count()
@@ -75,8 +75,8 @@ def shard(split: Split, size: int) -> Shards:
 
 def make_measure(
     forward: Forward, head_of: HeadOf, metrics: Metrics
-) -> Callable[[str, Any, Any, Shards], dict[str, float]]:
-    """Returns `measure(name, params, model_state, shards)`, all of whose numbers are exact.
+) -> Callable[[str, training.Params, training.ModelState, Shards], training.Metrics]:
+    """Returns `measure(name, params, model_state, shards)`, exact over the split.
 
     Args:
       forward: features and logits of images.
@@ -84,14 +84,16 @@ def make_measure(
       metrics: what to measure.
 
     Returns:
-      A function of the split's name and of arguments with a leading axis of devices, which
-      returns metrics by name, `name/accuracy`, `name/loss`, `name/mir_64` and so on.
+      A function of the split's name and of arguments with a leading device axis, which returns
+      metrics by name: `name/accuracy`, `name/loss`, `name/mir_64` and so on.
     """
-    run = training.mapped(forward)  # chunk by chunk from here: see training.make_train_step
+    run = training.mapped(forward)  # one dispatch per chunk: see training.make_train_step
     collect = training.mapped(functools.partial(_collect, head_of, metrics))
     summarise = jax.jit(functools.partial(_of_statistics, metrics.rtol))
 
-    def measure(name: str, params: Any, model_state: Any, shards: Shards) -> dict[str, float]:
+    def measure(
+        name: str, params: training.Params, model_state: training.ModelState, shards: Shards
+    ) -> training.Metrics:
         outputs = [run(params, model_state, images) for images in shards.images]
         found, statistics = training.single(collect(params, outputs, shards.labels))
         if statistics is not None:
@@ -102,8 +104,14 @@ def make_measure(
     return measure
 
 
-def _collect(head_of: HeadOf, metrics: Metrics, params, outputs, labels: jax.Array):
-    """Metrics that are means over samples or batches, and the statistics of the split."""
+def _collect(
+    head_of: HeadOf,
+    metrics: Metrics,
+    params: training.Params,
+    outputs: list[tuple[jax.Array, jax.Array]],
+    labels: jax.Array,
+) -> tuple[dict[str, jax.Array], Statistics | None]:
+    """Returns means over samples and batches, and the statistics of the split if requested."""
     features, logits = (jnp.concatenate(chunks) for chunks in zip(*outputs, strict=True))
     head, _ = head_of(params)
     counted = labels >= 0
@@ -113,32 +121,46 @@ def _collect(head_of: HeadOf, metrics: Metrics, params, outputs, labels: jax.Arr
     count = jax.lax.psum(jnp.sum(counted), training.AXIS)
     total = jax.lax.psum((jnp.sum(hits), jnp.sum(loss)), training.AXIS)
     found = {"accuracy": total[0] / count, "loss": total[1] / count.astype(jnp.float32)}
+    interplay = lambda z, y: information.sample_interplay(z, y, head)  # noqa: E731
     for n in metrics.batch_sizes:
-        found |= _by_batch(n, features, known, counted, head)
+        mean = mean_interplay(n, interplay, (features, known), counted)
+        found[f"mir_{n}"], found[f"hdr_{n}"] = mean.mir, mean.hdr
+        found[f"entropy_features_{n}"] = mean.entropy_z
+        found[f"entropy_head_{n}"] = mean.entropy_v
     if not metrics.population:
         return found, None
     statistics = Statistics.zeros(*head.shape).update(features, known, counted)
     return found, statistics.psum(training.AXIS)
 
 
-def _by_batch(n: int, features, labels, counted, head) -> dict[str, jax.Array]:
-    """Means over all batches of n samples of the split; what is left over makes no batch."""
-    z = features.reshape(-1, n, features.shape[-1])
-    y = labels.reshape(-1, n)
+def mean_interplay(
+    n: int,
+    interplay: Callable[..., Interplay],
+    arrays: Sequence[jax.Array],
+    counted: jax.Array,
+) -> Interplay:
+    """Averages over the batches of a split; a collective, to be called under `training.mapped`.
+
+    Args:
+      n: samples per batch, a divisor of m.
+      interplay: function of one batch of the arrays, each [n, ...].
+      arrays: this device's samples, each [m, ...].
+      counted: bool [m], False for padding; a batch that contains padding is left out.
+
+    Returns:
+      The mean over the full batches of all devices.
+    """
+    batches = tuple(x.reshape(-1, n, *x.shape[1:]) for x in arrays)
     full = jnp.all(counted.reshape(-1, n), 1)
-    shared = jax.lax.map(lambda x: information.sample_interplay(x[0], x[1], head), (z, y))
+    shared = jax.lax.map(lambda batch: interplay(*batch), batches)
     sums = [jnp.sum(jnp.where(full, x, 0)) for x in shared]
     *sums, count = jax.lax.psum([*sums, jnp.sum(full).astype(jnp.float32)], training.AXIS)
-    mean = information.Interplay(*(x / count for x in sums))
-    return {
-        f"mir_{n}": mean.mir,
-        f"hdr_{n}": mean.hdr,
-        f"entropy_features_{n}": mean.entropy_z,
-        f"entropy_head_{n}": mean.entropy_v,
-    }
+    return Interplay(*(x / count for x in sums))
 
 
-def _of_statistics(rtol: float, statistics: Statistics, w, b) -> dict[str, jax.Array]:
+def _of_statistics(
+    rtol: float, statistics: Statistics, w: jax.Array, b: jax.Array
+) -> dict[str, jax.Array]:
     whole = population.interplay(statistics, w, rtol=rtol)
     by_class = population.class_interplay(statistics, w)
     collapsed = collapse.neural_collapse(statistics, w, b)

@@ -1,25 +1,28 @@
-"""Ctrl-C and SIGTERM as a flag that a loop looks at, so that it can save before it ends."""
+"""Ctrl-C and SIGTERM as a flag that a loop polls, so that it can save before it ends."""
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """Training was stopped by a signal, after its state was saved."""
 
-    def __init__(self, signum: int, step: int):
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A signal stopped training, after the state was saved."""
+
+    def __init__(self, signum: int, step: int) -> None:
         super().__init__(f"stopped at step {step} by {signal.Signals(signum).name}")
         self.signum = signum
         self.step = step
 
 
 class Interrupts:
-    """Context in which the first SIGINT or SIGTERM only sets `received`; a second one kills."""
+    """Context in which a first SIGINT or SIGTERM only sets `received`; a second one kills."""
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, _Handler] = {}
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
@@ -36,5 +39,5 @@ class Interrupts:
 
     def _restore(self) -> None:
         for signum, handler in self._previous.items():
-            signal.signal(signum, handler)  # type: ignore[arg-type]
+            signal.signal(signum, handler)
         self._previous = {}

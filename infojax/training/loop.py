@@ -1,12 +1,17 @@
 """The loop around a train step: evaluation, checkpoints, signals, progress."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infojax import _trees
 from infojax.training import processes
 from infojax.training.checkpoint import Checkpoints
 from infojax.training.interrupts import Interrupted, Interrupts
@@ -15,8 +20,32 @@ from infojax.training.recorder import Recorder
 from infojax.training.step import Metrics, TrainState, replicate, single
 
 
+class Plan(NamedTuple):
+    """How a state is trained and what is kept of it.
+
+    Attributes:
+      directory: where checkpoints/ and metrics.jsonl are kept; created if missing.
+      evaluate: metrics of a replicated state.
+      eval_steps: ascending steps at which metrics are recorded; training ends at the last.
+      checkpoint_every: steps between checkpoints; one is also saved at the end and on SIGINT or
+        SIGTERM.
+      steps_per_call: largest number of updates in one dispatch; signals are seen between
+        dispatches.
+      shown: names of the metrics on the progress bar.
+      best: names of additional metrics, each with the metric whose largest value so far it records.
+    """
+
+    directory: Path
+    evaluate: Callable[[TrainState], Metrics]
+    eval_steps: Sequence[int]
+    checkpoint_every: int
+    steps_per_call: int
+    shown: tuple[str, ...] = ()
+    best: Mapping[str, str] = MappingProxyType({})
+
+
 def evaluation_steps(num_steps: int, eval_every: int) -> list[int]:
-    """Steps to evaluate at: every step, then every tenth part of the way, then every eval_every."""
+    """Returns steps whose distance grows from 1 by a tenth of the step, up to eval_every."""
     steps = [0]
     while steps[-1] < num_steps:
         steps.append(min(num_steps, steps[-1] + min(eval_every, max(1, steps[-1] // 10))))
@@ -24,103 +53,123 @@ def evaluation_steps(num_steps: int, eval_every: int) -> list[int]:
 
 
 def fit(
-    state: TrainState,
-    advance: Callable[[TrainState, int], TrainState],
-    evaluate: Callable[[TrainState], Metrics],
-    eval_steps: Iterable[int],
-    checkpoint_every: int,
-    steps_per_call: int,
-    checkpoints: Checkpoints,
-    recorder: Recorder,
-    shown: Sequence[str],
+    state: TrainState, advance: Callable[[TrainState, int], TrainState], plan: Plan
 ) -> TrainState:
-    """Trains to the last of eval_steps, from the newest good checkpoint if there is one.
+    """Trains to the last evaluation, from the newest intact checkpoint if one exists.
 
     Args:
       state: the initial state, not replicated.
       advance: makes a number of updates of a replicated state.
-      evaluate: metrics of a replicated state; recorded at eval_steps.
-      eval_steps: ascending steps.
-      checkpoint_every: steps between checkpoints; one is also saved at the end and on SIGINT or
-        SIGTERM.
-      steps_per_call: largest number of updates in one dispatch, between which signals are seen.
-      checkpoints: where states are saved.
-      recorder: where metrics are recorded.
-      shown: names of the metrics on the progress bar.
+      plan: when to evaluate and save, and where.
 
     Returns:
       The final state, not replicated.
 
     Raises:
-      Interrupted: after SIGINT or SIGTERM, when the state is saved.
+      Interrupted: after SIGINT or SIGTERM, once the state is saved.
       UserError: records up to the checkpoint are damaged or missing.
+      StorageError: a checkpoint or record cannot be written.
       FloatingPointError: the loss, a metric, or a state to be saved is not finite; names the step
         and the last good checkpoint.
     """
-    eval_steps = list(eval_steps)
-    restored = checkpoints.restore(state)
-    if restored is not None:
-        state = restored
-    step = int(state.step)
-    if restored is None:
-        recorder.resume(-1)
-    else:
-        recorder.resume(step, [s for s in eval_steps if s <= step])
-    replicated = replicate(state)
-    with Interrupts() as interrupts, Progress(eval_steps[-1], step, shown) as progress:
+    with (
+        closing(Checkpoints(plan.directory / "checkpoints")) as checkpoints,
+        closing(Recorder(plan.directory)) as recorder,
+    ):
+        return _fit(state, advance, plan, _Log(plan, checkpoints, recorder))
+
+
+def _fit(
+    state: TrainState,
+    advance: Callable[[TrainState, int], TrainState],
+    plan: Plan,
+    log: "_Log",
+) -> TrainState:
+    restored = log.resume(state)
+    replicated = replicate(state if restored is None else restored)
+    step, last = int(single(replicated.step)), plan.eval_steps[-1]
+    with Interrupts() as interrupts, Progress(last, step, plan.shown) as progress:
         if restored is None:
-            replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
-        for target in [s for s in eval_steps if s > step]:
-            while step < target:
-                boundary = (step // checkpoint_every + 1) * checkpoint_every
-                count = min(target, boundary, step + steps_per_call) - step
-                replicated = advance(replicated, count)
-                step += count
-                loss = float(single(replicated.loss))
-                _check_finite(int(single(replicated.step)), {"train/loss": loss}, checkpoints)
-                progress.update(step, {"train/loss": loss})
-                if step == target:
-                    replicated = _record(replicated, evaluate, checkpoints, recorder, progress)
-                # Once: a signal may come between the lines below.
-                signum = processes.largest(interrupts.received or 0)
-                if step % checkpoint_every == 0 or step == eval_steps[-1] or signum:
-                    _save(step, single(replicated), checkpoints)
-                if signum and step < eval_steps[-1]:
-                    raise Interrupted(signum, step)
+            replicated = log.evaluate(replicated, progress)
+        for stop in _stops(step, plan):
+            replicated = advance(replicated, stop - step)
+            step = stop
+            loss = {"train/loss": float(single(replicated.loss))}
+            log.check_finite(int(single(replicated.step)), loss)
+            progress.update(step, loss)
+            if step in plan.eval_steps:
+                replicated = log.evaluate(replicated, progress)
+            # Read once: a signal may arrive between the lines below.
+            signum = processes.largest(interrupts.received or 0)
+            if step % plan.checkpoint_every == 0 or step == last or signum:
+                log.save(step, single(replicated))
+            if signum and step < last:
+                raise Interrupted(signum, step)
     return single(replicated)
 
 
-def _record(replicated, evaluate, checkpoints, recorder, progress) -> TrainState:
-    """Evaluates and records; returns the state with its spike monitor started anew."""
-    metrics = evaluate(replicated)
-    step = int(single(replicated.step))
-    _check_finite(step, metrics, checkpoints)
-    recorder.write(step, metrics)
-    progress.update(step, metrics)
-    return replicated.replace(spike=jnp.zeros_like(replicated.spike))
+def _stops(step: int, plan: Plan) -> Iterator[int]:
+    """The steps after a given one at which a dispatch ends."""
+    for target in plan.eval_steps:
+        while step < target:
+            boundary = (step // plan.checkpoint_every + 1) * plan.checkpoint_every
+            step = min(target, boundary, step + plan.steps_per_call)
+            yield step
 
 
-def _save(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
-    """Saves a state that its latest update has not spoilt (the loss would show that later)."""
-    parts = jax.device_get(
-        {"params": state.params, "model_state": state.model_state, "opt_state": state.opt_state}
-    )
-    largest = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): float(np.max(np.abs(leaf)))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(parts)
-        if jnp.issubdtype(leaf.dtype, jnp.inexact)
-    }
-    _check_finite(step, largest, checkpoints)
-    checkpoints.save(step, state)
+class _Log:
+    """Checkpoints and records of a run; neither ever holds a number that is not finite."""
 
+    def __init__(self, plan: Plan, checkpoints: Checkpoints, recorder: Recorder) -> None:
+        self._plan = plan
+        self._checkpoints = checkpoints
+        self._recorder = recorder
+        self._previous: Metrics = {}
 
-def _check_finite(step: int, metrics: Metrics, checkpoints: Checkpoints) -> None:
-    bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
-    if len(bad) > 4:
-        bad[3:] = [f"and {len(bad) - 3} more"]
-    if bad:
-        saved = checkpoints.latest_step()
-        where = f"the last good checkpoint is of step {saved}"
-        if saved is None:
-            where = "no checkpoint was saved yet"
-        raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
+    def resume(self, template: TrainState) -> TrainState | None:
+        """Returns the newest intact checkpoint, or None, and drops later records."""
+        restored = self._checkpoints.restore(template)
+        step = -1 if restored is None else int(restored.step)
+        recorded = [s for s in self._plan.eval_steps if s <= step]
+        self._previous = self._recorder.resume(step, recorded)
+        return restored
+
+    def evaluate(self, replicated: TrainState, progress: Progress) -> TrainState:
+        """Evaluates and records; returns the state with its spike monitor reset."""
+        metrics = self._plan.evaluate(replicated)
+        step = int(single(replicated.step))
+        self.check_finite(step, metrics)
+        best = {
+            name: max(self._previous.get(name, -math.inf), metrics[of])
+            for name, of in self._plan.best.items()
+        }
+        self._previous = metrics | best
+        self._recorder.write(step, self._previous)
+        progress.update(step, self._previous)
+        reset: TrainState = replicated.replace(spike=jnp.zeros_like(replicated.spike))
+        return reset
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Saves a state, unless its latest update spoilt it (the loss would show that later)."""
+        parts = jax.device_get(
+            {"params": state.params, "model_state": state.model_state, "opt_state": state.opt_state}
+        )
+        largest = {
+            name: float(np.max(np.abs(leaf)))
+            for name, leaf in _trees.named_leaves(parts)
+            if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        }
+        self.check_finite(step, largest)
+        self._checkpoints.save(step, state)
+
+    def check_finite(self, step: int, metrics: Metrics) -> None:
+        """Raises FloatingPointError if a metric at a step is not finite."""
+        bad = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if len(bad) > 4:
+            bad[3:] = [f"and {len(bad) - 3} more"]
+        if bad:
+            saved = self._checkpoints.latest_step()
+            where = f"the last good checkpoint is of step {saved}"
+            if saved is None:
+                where = "no checkpoint was saved yet"
+            raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")

@@ -1,6 +1,6 @@
-"""Several processes as one run: the first one reads and writes, and all stop at the same step.
+"""Several processes as one run: the first reads and writes, and all stop at the same step.
 
-In a single process nothing is sent anywhere.
+A single process communicates with nobody.
 """
 
 import pickle
@@ -14,8 +14,8 @@ from jax.experimental import multihost_utils
 T = TypeVar("T")
 
 
-class FailedInFirst(Exception):  # noqa: N818 - the error is raised in the first process
-    """What the first process was to do for all has failed there, which says why."""
+class FailedInFirst(Exception):  # noqa: N818 - the error itself is raised in the first process
+    """The first process failed at a task it does for all; it reports the reason."""
 
 
 def first() -> bool:
@@ -24,21 +24,21 @@ def first() -> bool:
 
 
 def largest(value: int) -> int:
-    """Returns the largest of all processes' values, in [0, 2³¹); waits for all of them."""
+    """Returns the largest value of all processes, in [0, 2³¹); waits for all of them."""
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
 def from_first(function: Callable[[], T]) -> T:
-    """Calls a function in the first process alone, and returns in all what it returned there.
+    """Calls a function in the first process only, and returns its result in all processes.
 
     Args:
-      function: what it returns can be pickled, to the same on every process.
+      function: its result must be picklable.
 
     Returns:
-      What the function returned.
+      The result of the function.
 
     Raises:
-      Exception: what the function raised; in the other processes `FailedInFirst`.
+      Exception: the exception of the function; in the other processes `FailedInFirst`.
     """
     if jax.process_count() == 1:
         return function()
@@ -53,11 +53,12 @@ def from_first(function: Callable[[], T]) -> T:
         raise failure
     if not result:
         raise FailedInFirst
-    return pickle.loads(result)
+    received: T = pickle.loads(result)
+    return received
 
 
 def _broadcast(content: bytes) -> bytes:
-    """The first process's content; as bytes, since sums of floats may flush what is denormal."""
+    """Sends the first process's content as bytes, since sums of floats may flush denormals."""
     size = multihost_utils.broadcast_one_to_all(np.array(divmod(len(content), 2**16), np.int32))
     buffer = np.zeros(int(size[0]) * 2**16 + int(size[1]), np.uint8)
     if first():

@@ -1,6 +1,6 @@
-"""A progress bar with rate, time left and the current metrics; quiet unless on a terminal.
+"""A progress bar with rate, time left and current metrics; silent unless on a terminal.
 
-Of several processes the first shows it.
+Only the first process shows it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from infojax.training import processes
 
 
 class Progress:
-    """Context around a loop over steps."""
+    """Context that shows the progress of a loop over steps."""
 
     def __init__(self, total: int, initial: int, shown: Sequence[str]) -> None:
         disable = None if processes.first() else True
@@ -27,7 +27,7 @@ class Progress:
         self._bar.close()
 
     def update(self, step: int, metrics: dict[str, float]) -> None:
-        """Moves to a step; metrics that are shown keep their value until they are renewed."""
+        """Advances to a step; a metric that is shown keeps its value until it is updated."""
         for name in self._shown.keys() & metrics.keys():
             self._shown[name] = f"{metrics[name]:.3g}"
         self._bar.set_postfix(self._shown, refresh=False)

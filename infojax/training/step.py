@@ -1,9 +1,9 @@
-"""Training: state and the pmapped step. The one place that uses pmap."""
+"""Training state and the step under pmap. The only module that uses pmap."""
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import flax.struct
 import jax
@@ -19,6 +19,9 @@ ModelState = Any
 Batch = Any
 Terms = dict[str, jax.Array]
 Metrics = dict[str, float]
+Tree = TypeVar("Tree")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 LossFn = Callable[
     [Params, ModelState, Batch, jax.Array], tuple[jax.Array, tuple[ModelState, Terms]]
 ]
@@ -30,13 +33,13 @@ class TrainState(flax.struct.PyTreeNode):
     Attributes:
       step: number of updates made, int32 [].
       params: model parameters.
-      model_state: what the loss changes beside them, as running statistics; {} if nothing.
+      model_state: other variables that the loss updates, such as running statistics; {} if none.
       opt_state: optimiser state.
-      ema: exponential moving average of the parameters; None if none is kept.
-      loss: training loss before the latest update, float32 []; 0 before the first.
-      terms: what the loss is made of, by name, float32 []; as `loss`.
+      ema: exponential moving average of the parameters; None if not kept.
+      loss: training loss before the latest update, float32 []; 0 before the first update.
+      terms: terms of that loss by name, each float32 [].
       lowest_loss: smallest training loss so far, float32 [].
-      spike: largest ratio of the loss to the smallest loss before it, since the last evaluation.
+      spike: largest ratio of a loss to the smallest loss before it, since the last evaluation.
     """
 
     step: jax.Array
@@ -58,10 +61,10 @@ class Update(NamedTuple):
 
     Attributes:
       loss_fn: `loss_fn(params, model_state, batch, index) -> (loss, (model_state, terms))`, whose
-        mean over replicas is the loss. The index counts the calls from the first step on, so that
-        data drawn by it are the same however a run was interrupted.
+        mean over replicas is the loss. The index counts calls since the first step, so that data
+        drawn by it do not depend on interruptions.
       optimizer: gradient transformation.
-      ema_decay: of the moving average of parameters, in (0, 1); None keeps none.
+      ema_decay: decay of the moving average of the parameters, in (0, 1); None keeps no average.
       parts: calls of loss_fn whose gradients are averaged in one update (gradient accumulation).
       terms: names of the terms that loss_fn returns.
     """
@@ -74,7 +77,7 @@ class Update(NamedTuple):
 
 
 def stateless(loss_fn: Callable[[Params, Batch], jax.Array]) -> LossFn:
-    """Returns a loss of parameters and batch alone in the form that an `Update` takes."""
+    """Converts a loss of parameters and batch alone to the form that an `Update` takes."""
     return lambda params, model_state, batch, _: (loss_fn(params, batch), (model_state, {}))
 
 
@@ -94,12 +97,12 @@ def init_state(update: Update, params: Params, model_state: ModelState = None) -
 
 
 def train_step(state: TrainState, batch: Batch, update: Update) -> TrainState:
-    """One update of one replica; a pure function with collectives over the axis `batch`.
+    """Makes one update on one replica; a pure function with collectives over the axis `batch`.
 
     Args:
       state: the same on every replica.
-      batch: what the loss is computed from: this replica's share of a batch, or the data that the
-        loss draws its share from.
+      batch: input of the loss: this replica's share of a batch, or the data from which the loss
+        draws its share.
       update: loss and optimiser.
 
     Returns:
@@ -125,14 +128,16 @@ def train_step(state: TrainState, batch: Batch, update: Update) -> TrainState:
     )
 
 
-def _gradient(state: TrainState, batch: Batch, update: Update):
-    """`((loss, (model_state, terms)), gradient)`, the mean over the parts of a batch."""
+def _gradient(
+    state: TrainState, batch: Batch, update: Update
+) -> tuple[tuple[jax.Array, tuple[ModelState, Terms]], Params]:
+    """Returns `((loss, (model_state, terms)), gradient)`, averaged over the parts of a batch."""
     value_and_grad = jax.value_and_grad(update.loss_fn, has_aux=True)
     first = state.step * update.parts
     if update.parts == 1:
         return value_and_grad(state.params, state.model_state, batch, first)
 
-    def add(carry, part):
+    def add(carry: tuple[ModelState, Any], part: jax.Array) -> tuple[tuple[ModelState, Any], None]:
         model_state, sums = carry
         (loss, (model_state, terms)), gradient = value_and_grad(
             state.params, model_state, batch, first + part
@@ -151,32 +156,33 @@ def _gradient(state: TrainState, batch: Batch, update: Update):
 
 
 def _ratio(loss: jax.Array, lowest: jax.Array) -> jax.Array:
-    """Returns loss / lowest, finite where they are, even where the lowest is rounded to 0."""
-    limits = jnp.finfo(loss.dtype)
+    """Returns loss / lowest, finite where both are, even if the lowest loss underflows to 0."""
+    limits = np.finfo(loss.dtype)
     return jnp.where(
         jnp.isfinite(loss), jnp.minimum(loss / jnp.maximum(lowest, limits.tiny), limits.max), loss
     )
 
 
 def make_train_step(update: Update, loop_on_device: bool = True) -> Advance:
-    """Returns `advance(state, batch, num_steps)`: many updates, under pmap.
+    """Returns `advance(state, batch, num_steps)`, which makes many updates under pmap.
 
-    No update changes the state after a loss that is not finite; the state's step tells where.
+    A loss that is not finite stops the updates; the state's step tells at which.
 
     Args:
       update: loss and optimiser.
-      loop_on_device: whether the steps are one dispatch, a loop on the device whose length is an
-        argument, so that one compilation serves chunks of any length. Otherwise they are
-        dispatched one by one, without waiting for each other: XLA's CPU backend runs
-        convolutions within loops 10 to 50 times slower (jax issue 12868).
+      loop_on_device: whether the steps are one dispatch: a loop on the device whose length is an
+        argument, so that one compilation serves any number of steps. Otherwise they are
+        dispatched one by one, asynchronously: XLA's CPU backend runs convolutions within loops 10
+        to 50 times slower (jax issue 12868).
 
     Returns:
-      The function. A run may stop anywhere and go on with the same arithmetic.
+      The function. Its results do not depend on how the steps are divided into calls.
     """
     if loop_on_device:
-        return jax.pmap(
+        looped: Advance = jax.pmap(
             functools.partial(_loop, update), axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0
         )
+        return looped
     step = jax.pmap(functools.partial(_guarded, update), axis_name=AXIS, donate_argnums=0)
 
     def advance(state: TrainState, batch: Batch, num_steps: int) -> TrainState:
@@ -189,30 +195,38 @@ def make_train_step(update: Update, loop_on_device: bool = True) -> Advance:
 
 def _loop(update: Update, state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
     end = state.step + num_steps
-    goes_on = lambda state: (state.step < end) & jnp.isfinite(state.loss)  # noqa: E731
-    return jax.lax.while_loop(goes_on, lambda state: train_step(state, batch, update), state)
+
+    def unfinished(state: TrainState) -> jax.Array:
+        return (state.step < end) & jnp.isfinite(state.loss)
+
+    return jax.lax.while_loop(unfinished, lambda state: train_step(state, batch, update), state)
 
 
 def _guarded(update: Update, state: TrainState, batch: Batch) -> TrainState:
     after = train_step(state, batch, update)
-    return jax.tree.map(functools.partial(jnp.where, jnp.isfinite(state.loss)), after, state)
+    chosen: TrainState = jax.tree.map(
+        functools.partial(jnp.where, jnp.isfinite(state.loss)), after, state
+    )
+    return chosen
 
 
-def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function under pmap, with its arguments' and results' leading axis of devices."""
-    return jax.pmap(function, axis_name=AXIS)
+def mapped(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Returns a function under pmap: its arguments and results have a leading device axis."""
+    result: Callable[Arguments, Result] = jax.pmap(function, axis_name=AXIS)
+    return result
 
 
-_identity = jax.pmap(lambda tree: tree, axis_name=AXIS)  # one, so that its programs are kept
+_identity = jax.pmap(lambda tree: tree, axis_name=AXIS)  # a single one, to share its programs
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Tree) -> Tree:
     """Puts a copy of a tree on each of this process's devices.
 
-    As pmap lays its results out: otherwise a step would be compiled again for the state that it
-    returns.
+    The layout is that of pmap's results; with another one, a step would be compiled a second time
+    for the state that it returns.
     """
-    return put_shards(jax_utils.replicate(tree))
+    replicated: Tree = put_shards(jax_utils.replicate(tree))
+    return replicated
 
 
 def put_shards(tree: Any) -> Any:
@@ -220,16 +234,17 @@ def put_shards(tree: Any) -> Any:
     return _identity(tree)
 
 
-def single(replicated: Any) -> Any:
+def single(replicated: Tree) -> Tree:
     """Returns the copy on this process's first device."""
-    return jax.tree.map(lambda x: x.addressable_data(0)[0], replicated)
+    copy: Tree = jax.tree.map(lambda x: x.addressable_data(0)[0], replicated)
+    return copy
 
 
-def shard_padded(batch: Any, num_devices: int) -> tuple[Any, np.ndarray]:
+def shard_padded(batch: Tree, num_devices: int) -> tuple[Tree, np.ndarray]:
     """Splits arrays [n, ...] into [devices, m, ...], padding n to a multiple of the devices.
 
     Returns:
-      The arrays and weights float32 [devices, m], zero for padding, else such that the mean over
+      The arrays, and weights float32 [devices, m]: zero for padding, and such that the mean over
       devices of `Σ weights · loss` is the mean loss over the n examples.
     """
     leaves = jax.tree.leaves(batch)

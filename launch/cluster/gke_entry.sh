@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What every pod of gke.yaml runs. On TPU hosts jax finds the others by itself; elsewhere they are
-# the pods of an indexed job, and the first of them is the coordinator.
+# Entry point of the pods of gke.yaml. On TPU hosts jax finds its peers by itself; elsewhere they are
+# the pods of an indexed job, whose first pod is the coordinator.
 set -euo pipefail
 
 if [ -z "${TPU_WORKER_HOSTNAMES:-}" ]; then

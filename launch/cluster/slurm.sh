@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs an experiment on SLURM, one process a GPU:
+# Runs an experiment on SLURM, one process per GPU:
 #
 #   sbatch [--nodes=N] [--gpus-per-node=G --ntasks-per-node=G] launch/cluster/slurm.sh \
 #     --config=configs/NAME.py[:VARIANT] --workdir=DIR
 #
-# jax finds the other processes by itself. Before the time limit, and when the job is preempted,
-# it saves and ends, and is queued again to go on from there.
+# jax finds the other processes by itself. Before the time limit, and when preempted, the job saves,
+# exits, and is requeued to resume from its checkpoint.
 #SBATCH --job-name=infojax
 #SBATCH --nodes=1
 #SBATCH --gpus-per-node=4
@@ -21,7 +21,7 @@ cd "${SLURM_SUBMIT_DIR:?submit this file with sbatch, from the root of the repos
 export PATH="$PWD/.venv/bin:$PATH"
 
 requeue() {
-  if [ "$?" -eq 143 ]; then # stopped by SIGTERM, with its state saved
+  if [ "$?" -eq 143 ]; then # SIGTERM stopped it after it saved
     scontrol requeue "$SLURM_JOB_ID"
   fi
 }

@@ -4,11 +4,11 @@
 #   TPU_NAME=... TPU_ZONE=... [REPOSITORY=infojax] launch/cluster/tpu_vm.sh \
 #     --config=configs/NAME.py[:VARIANT] --workdir=DIR
 #
-# REPOSITORY, below the home directory of every host, holds this repository with its environment in
-# .venv ('.[experiments]' and 'jax[tpu]'). jax finds the other hosts by itself. DIR has to be on a
-# file system of the first host that outlives it.
+# REPOSITORY, a path below the home directory of every host, holds this repository with its
+# environment in .venv ('.[experiments]' and 'jax[tpu]'). jax finds the other hosts by itself. DIR
+# must be on storage that outlives the first host.
 set -euo pipefail
-: "${TPU_NAME:?name of the TPU}" "${TPU_ZONE:?its zone}" "${1:?say --config=configs/NAME.py}"
+: "${TPU_NAME:?name of the TPU}" "${TPU_ZONE:?its zone}" "${1:?give --config=configs/NAME.py}"
 
 quoted=$(printf ' %q' "$@")
 gcloud compute tpus tpu-vm ssh "$TPU_NAME" --zone="$TPU_ZONE" --worker=all \

@@ -6,38 +6,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from infojax.errors import UserError
-from launch.plots import (
-    crossmodal,
-    grokking,
-    mode_connectivity,
-    prompt_learning,
-    pruning,
-    semisupervised,
-    supervised,
-    sweep,
-)
-from launch.plots.panels import Figures, Run, load_run
+from infojax.training import storage
+from launch.plots.panels import Figures
+from launch.runs import Run, load_run
 
-__all__ = ["Run", "draw", "load_run"]
+__all__ = ["Draw", "Figures", "draw"]
 
-_FIGURES: dict[str, Callable[[list[Run]], Figures]] = {
-    "crossmodal": crossmodal.figures,
-    "grokking": grokking.figures,
-    "prompt_learning": prompt_learning.figures,
-    "mode_connectivity": mode_connectivity.figures,
-    "pruning": pruning.figures,
-    "semisupervised": semisupervised.figures,
-    "supervised": supervised.figures,
-    "sweep": sweep.figures,
-}
+Draw = Callable[[list[Run]], Figures]
 
 
-def draw(workdirs: list[Path], directory: Path) -> list[Path]:
+def draw(figures: Draw, workdirs: list[Path], directory: Path) -> list[Path]:
     """Draws the figures of one run, or of several on the same axes.
 
     Args:
-      workdirs: directories of runs of one experiment.
-      directory: where the figures are put.
+      figures: of the experiment that ran.
+      workdirs: directories of its runs.
+      directory: where the figures are saved.
 
     Returns:
       The files written.
@@ -51,15 +35,13 @@ def draw(workdirs: list[Path], directory: Path) -> list[Path]:
         raise UserError(
             f"runs of different experiments cannot share axes: {', '.join(experiments)}"
         )
-    if experiments[0] not in _FIGURES:
-        raise UserError(f"there are no figures for the experiment {experiments[0]!r}")
     if len({run.name for run in runs}) < len(runs):
         runs = [r._replace(name=str(path)) for r, path in zip(runs, workdirs, strict=True)]
-    figures = _FIGURES[experiments[0]](runs)
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(directory / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150)
-        plt.close(figure)
+    drawn = figures(runs)
+    paths = [directory / f"{name}.png" for name in drawn]
+    with storage.writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, figure in zip(paths, drawn.values(), strict=True):
+            figure.savefig(path, dpi=150)
+            plt.close(figure)
     return paths

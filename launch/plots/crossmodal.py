@@ -1,15 +1,16 @@
 """Few-shot fine-tuning: accuracy against shots, paired differences, weights, and measures."""
 
-from typing import Any
+from collections.abc import Callable
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from scipy import stats
+from matplotlib.figure import Figure
 
 from infojax.errors import UserError
-from infojax.training.recorder import read_lines
-from launch.plots.panels import COLOURS, Figures, Run
+from launch.ledger import Point, read_points
+from launch.plots.panels import COLOURS, Figures, grid, label_edges, legend_below
+from launch.results.comparisons import difference
+from launch.runs import Run, the_only
 
 _METHODS = {"ce": "CE", "ce_texts": "CE, texts as samples", "ce_cma": "CE + CMA"}
 _HEADS = {
@@ -25,8 +26,6 @@ _MEASURES = {
 }
 _MARKERS = ("o", "s", "^")
 
-Point = dict[str, Any]
-
 
 def figures(runs: list[Run]) -> Figures:
     """Draws accuracy, differences, weights, and for each head the measures.
@@ -34,14 +33,12 @@ def figures(runs: list[Run]) -> Figures:
     Raises:
       UserError: there are several runs, or the run has recorded nothing yet.
     """
-    if len(runs) > 1:
-        raise UserError("runs of crossmodal are drawn one at a time: each has many panels")
-    (run,) = runs
-    lines = read_lines(run.workdir / "points.jsonl")
-    before = {line["model"]: line for line in lines if "zero_shot" in line}
-    points = [line for line in lines if "head" in line]
+    run = the_only(runs)
+    recorded = read_points(run.workdir)
+    before = {p["model"]: p for p in recorded if p["head"] is None}
+    points = [p for p in recorded if p["head"] is not None]
     if not points:
-        raise UserError(f"{run.workdir} holds no results yet: none in points.jsonl")
+        raise UserError(f"{run.workdir} holds no finished point yet")
     count = f"{len(points[0]['alignment_weight'])} seeds of shots"
     title = "Few-shot fine-tuning on frozen features"
     drawn = {
@@ -63,31 +60,25 @@ def figures(runs: list[Run]) -> Figures:
     return drawn
 
 
-def _grid(points, before, draw, label) -> plt.Figure:
+def _grid(
+    points: list[Point],
+    before: dict[str, Point],
+    draw: Callable[[Axes, list[Point], Point], None],
+    label: str,
+) -> Figure:
     """One panel for each head (row) and model (column)."""
     heads = list(dict.fromkeys(point["head"] for point in points))
-    models = list(before)
-    figure, axes = plt.subplots(
-        len(heads),
-        len(models),
-        figsize=(1 + 3 * len(models), 0.8 + 2.6 * len(heads)),
-        sharex=True,
-        sharey="row" if draw is _differences else "col",
-        squeeze=False,
-        layout="constrained",
-    )
+    models, sharey = list(before), "row" if draw is _differences else "col"
+    size = 1 + 3 * len(models), 0.8 + 2.6 * len(heads)
+    figure, axes = grid((len(heads), len(models)), size, sharex=True, sharey=sharey)
     for row, head in zip(axes, heads, strict=True):
         for axis, model in zip(row, models, strict=True):
             own = [p for p in points if (p["head"], p["model"]) == (head, model)]
             draw(axis, sorted(own, key=lambda p: p["shots"]), before[model])
             axis.grid(alpha=0.3, linewidth=0.6)
         row[0].set_ylabel(f"{_HEADS[head]}\n{label}")
-    for axis, model in zip(axes[0], models, strict=True):
-        axis.set_title(model, fontsize="medium")
-    for axis in axes[-1]:
-        axis.set_xlabel("weight λ of CMA" if draw is _weights else "shots")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+    label_edges(axes, models, "weight λ of CMA" if draw is _weights else "shots")
+    legend_below(figure, axes[0, 0], 6)
     return figure
 
 
@@ -104,11 +95,10 @@ def _differences(axis: Axes, points: list[Point], before: Point) -> None:
     for i, (method, name) in enumerate(_METHODS.items()):
         if method == "ce":
             continue
-        both = [np.array([p["test_accuracy"][m] for p in points]) for m in (method, "ce")]
-        values = 100 * (both[0] - both[1])
-        count = values.shape[1]
-        t = stats.t.ppf(0.975, count - 1) if count > 1 else 0
-        _bars(axis, i, points, values.mean(1), t * _deviation(values) / count**0.5, name)
+        found = [difference(p["test_accuracy"][method], p["test_accuracy"]["ce"]) for p in points]
+        means = np.array([100 * d["mean"] for d in found])
+        half = [0 if d["low"] is None else 100 * (d["mean"] - d["low"]) for d in found]
+        _bars(axis, i, points, means, half, name)
 
 
 def _weights(axis: Axes, points: list[Point], before: Point) -> None:
@@ -124,18 +114,11 @@ def _weights(axis: Axes, points: list[Point], before: Point) -> None:
     axis.plot([], [], ":", color="0.4", label="CE alone")
 
 
-def _measures(points: list[Point], before: dict[str, Point]) -> plt.Figure:
+def _measures(points: list[Point], before: dict[str, Point]) -> Figure:
     """One panel for each measure (row) and model (column)."""
     models = list(before)
-    figure, axes = plt.subplots(
-        len(_MEASURES),
-        len(models),
-        figsize=(1 + 3 * len(models), 9.6),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        layout="constrained",
-    )
+    shape, size = (len(_MEASURES), len(models)), (1 + 3 * len(models), 9.6)
+    figure, axes = grid(shape, size, sharex=True, sharey="row")
     for row, (measure, label) in zip(axes, _MEASURES.items(), strict=True):
         for axis, model in zip(row, models, strict=True):
             own = sorted((p for p in points if p["model"] == model), key=lambda p: p["shots"])
@@ -147,12 +130,8 @@ def _measures(points: list[Point], before: dict[str, Point]) -> plt.Figure:
                 _bars(axis, i, own, values.mean(1), _deviation(values), name)
             axis.grid(alpha=0.3, linewidth=0.6)
         row[0].set_ylabel(label)
-    for axis, model in zip(axes[0], models, strict=True):
-        axis.set_title(model, fontsize="medium")
-    for axis in axes[-1]:
-        axis.set_xlabel("shots")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    label_edges(axes, models, "shots")
+    legend_below(figure, axes[0, 0], 4)
     return figure
 
 

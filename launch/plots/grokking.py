@@ -2,32 +2,38 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from infojax.errors import UserError
-from launch.plots.panels import Figures, Run, panel, require_records, seeds
+from launch.plots.panels import Figures, common_batch_sizes, panel, require_records, seeds
+from launch.runs import Run
 
 
 def figures(runs: list[Run]) -> Figures:
     """Draws `grokking` (the paper's three panels) and `grokking_details`."""
     require_records(runs)
-    common = set.intersection(*(set(run.config["metric_batch_sizes"]) for run in runs))
-    if not common:
-        raise UserError("the runs have none of their metric_batch_sizes in common")
-    sizes = sorted(common, reverse=True)
+    sizes = common_batch_sizes(runs)[::-1]
     tasks = sorted({f"{run.config['operation']} mod {run.config['modulus']}" for run in runs})
     title = f"Grokking: {' and '.join(tasks)}, {seeds(runs)}"
 
-    main, axes = plt.subplots(3, 1, figsize=(7, 8), sharex=True, layout="constrained")
+    drawn = {"grokking": _main(runs, sizes), "grokking_details": _details(runs, sizes[0])}
+    for figure in drawn.values():
+        figure.suptitle(title)
+    return drawn
+
+
+def _main(runs: list[Run], sizes: list[int]) -> Figure:
+    figure, axes = plt.subplots(3, 1, figsize=(7, 8), sharex=True, layout="constrained")
     panel(axes[0], runs, {"test": "test/accuracy", "train": "train/accuracy"}, "accuracy")
     panel(axes[1], runs, {f"n = {n}": f"test/mir_{n}" for n in sizes}, "MIR (test batch)")
     panel(axes[2], runs, {f"n = {n}": f"test/hdr_{n}" for n in sizes}, "HDR (test batch)")
     for axis in axes:
         axis.set_ylim(-0.03, 1.03)
     axes[2].set_xlabel("epoch")
-    main.suptitle(title)
+    return figure
 
-    details, grid = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
-    n = sizes[0]
+
+def _details(runs: list[Run], n: int) -> Figure:
+    figure, grid = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
     panels = [
         ({"test": "test/loss", "train": "train/loss"}, "cross-entropy (nats)", True),
         ({"test": "test/class_mir", "train": "train/class_mir"}, "MIR, class level", False),
@@ -46,5 +52,4 @@ def figures(runs: list[Run]) -> Figures:
             axis.set_yscale("log")
     for axis in grid[1]:
         axis.set_xlabel("epoch")
-    details.suptitle(title)
-    return {"grokking": main, "grokking_details": details}
+    return figure

@@ -1,21 +1,33 @@
 """Figures 3 and 4: accuracy, MIR and HDR on the line between two networks."""
 
-import matplotlib.pyplot as plt
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from infojax.errors import UserError
-from infojax.training.recorder import read_lines
-from launch.plots.panels import COLOURS, Figures, Run
+from launch.ledger import Point, read_points
+from launch.plots.panels import (
+    COLOURS,
+    Figures,
+    counted,
+    grid,
+    label_edges,
+    legend_below,
+    network,
+)
+from launch.results.mode_connectivity import finished_pairs
+from launch.runs import Run, evaluated_split, the_only
 
 _TREATMENTS = {
     "interpolated": "interpolated statistics",
     "recomputed": "recomputed from training batches",
-    "first": "those of the first network",
+    "first": "statistics of the first network",
 }
 _STYLES = ("-", "--", ":")
 
-Curves = dict[str, np.ndarray]
+Rows = dict[float, list[list[Point]]]
 
 
 def figures(runs: list[Run]) -> Figures:
@@ -24,14 +36,15 @@ def figures(runs: list[Run]) -> Figures:
     Raises:
       UserError: there are several runs, or no pair is complete yet.
     """
-    if len(runs) > 1:
-        raise UserError("runs of mode_connectivity are drawn one at a time")
-    (run,) = runs
-    config, split = run.config, "validation" if run.config["validation_fraction"] else "test"
-    rows = {rate: _pairs(run, rate) for rate in config["learning_rates"]}
+    run = the_only(runs)
+    config, split, points = run.config, evaluated_split(run.config), read_points(run.workdir)
+    rows = {
+        rate: finished_pairs(points, rate, config["num_omegas"])
+        for rate in config["learning_rates"]
+    }
     rows = {rate: pairs for rate, pairs in rows.items() if pairs}
     if not rows:
-        raise UserError(f"{run.workdir} holds no complete pair yet: see points.jsonl")
+        raise UserError(f"{run.workdir} holds no complete pair yet")
     n = config["metric_batch_sizes"][0]
     main = {
         f"{split} accuracy": "accuracy",
@@ -54,52 +67,28 @@ def figures(runs: list[Run]) -> Figures:
     return drawn
 
 
-def _pairs(run: Run, rate: float) -> list[list[dict]]:
-    """Points in order of ω, by pair, of the pairs that have all of them."""
-    points = [p for p in read_lines(run.workdir / "points.jsonl") if p["learning_rate"] == rate]
-    by_seed = [[p for p in points if p["seed"] == s] for s in sorted({p["seed"] for p in points})]
-    whole = [pair for pair in by_seed if len(pair) == run.config["num_omegas"]]
-    return [sorted(pair, key=lambda p: p["omega"]) for pair in whole]
-
-
-def _title(config: dict, rows: dict[float, list]) -> str:
-    stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
-    network = f"WideResNet-{config['depth']}-{config['width']}{stride}"
-    count = max(len(pairs) for pairs in rows.values())
-    pairs = "1 pair" if count == 1 else f"mean and range of {count} pairs"
+def _title(config: dict[str, Any], rows: Rows) -> str:
+    pairs = counted({max(len(pairs) for pairs in rows.values())}, "pair")
     shared = f" after {config['fork_step']} shared steps" if config["fork_step"] else ""
     where = f"between two networks of one initialisation{shared}"
-    return f"{config['dataset']}, {network}: {where}, {pairs}"
+    return f"{network(config)}: {where}, {pairs}"
 
 
-def _grid(rows, columns: dict[str, str], split: str, config: dict) -> plt.Figure:
-    figure, grid = plt.subplots(
-        len(rows),
-        len(columns),
-        figsize=(1 + 3.3 * len(columns), 1.2 + 2.4 * len(rows)),
-        sharex=True,
-        sharey="col",
-        squeeze=False,
-        layout="constrained",
-    )
-    for axes, (rate, pairs) in zip(grid, rows.items(), strict=True):
-        for axis, metric in zip(axes, columns.values(), strict=True):
+def _grid(rows: Rows, columns: dict[str, str], split: str, config: dict[str, Any]) -> Figure:
+    size = 1 + 3.3 * len(columns), 1.2 + 2.4 * len(rows)
+    figure, axes = grid((len(rows), len(columns)), size, sharex=True, sharey="col")
+    for row, (rate, pairs) in zip(axes, rows.items(), strict=True):
+        for axis, metric in zip(row, columns.values(), strict=True):
             _panel(axis, pairs, f"{split}/{metric}", config["treatments"])
             if metric == "loss":
                 axis.set_yscale("log")
-        axes[0].set_ylabel(f"learning rate {rate:g}")
-    for axis, label in zip(grid[0], columns, strict=True):
-        axis.set_title(label, fontsize="medium")
-    for axis in grid[-1]:
-        axis.set_xlabel("ω")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, title="BatchNorm", loc="outside lower center", ncols=3, frameon=False
-    )
+        row[0].set_ylabel(f"learning rate {rate:g}")
+    label_edges(axes, list(columns), "ω")
+    legend_below(figure, axes[0, 0], 3, title="BatchNorm")
     return figure
 
 
-def _panel(axis: Axes, pairs: list[list[dict]], metric: str, treatments: list[str]) -> None:
+def _panel(axis: Axes, pairs: list[list[Point]], metric: str, treatments: list[str]) -> None:
     omega = [p["omega"] for p in pairs[0]]
     for treatment in treatments:
         i = list(_TREATMENTS).index(treatment)

@@ -1,8 +1,7 @@
-"""Runs as read from disk, and the panels that figures are made of. Matplotlib is set up here."""
+"""The panels that figures are made of. Matplotlib is set up here."""
 
-import json
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 
@@ -10,54 +9,66 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from infojax.errors import UserError
-from infojax.training.recorder import read_records
+from launch.runs import Run
 
-Figures = dict[str, plt.Figure]
+Figures = dict[str, Figure]
 
 # Okabe & Ito's colours, told apart by colour-blind readers and by their lightness in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":")
 
 
-class Run(NamedTuple):
-    """A run as read from its directory: one history of records for each seed."""
-
-    name: str
-    workdir: Path
-    config: dict
-    histories: list[list[dict[str, float]]]
-
-
-def load_run(workdir: Path) -> Run:
-    """Reads a run's directory.
-
-    Raises:
-      UserError: it is not a run.
-    """
-    path = workdir / "config.json"
-    if not path.exists():
-        raise UserError(f"{workdir} is not a run: it has no config.json")
-    try:
-        config = json.loads(path.read_text())
-    except ValueError:
-        config = None
-    if not isinstance(config, dict) or "experiment" not in config:
-        raise UserError(f"{path} is damaged: it holds no config of an experiment")
-    found = [p for p in workdir.glob("seed-*") if p.name.removeprefix("seed-").isdecimal()]
-    seeds = sorted(found, key=lambda p: int(p.name.removeprefix("seed-")))
-    histories = [h for h in map(read_records, seeds or [workdir]) if h and h[-1]["step"] > 0]
-    return Run(workdir.resolve().name, workdir, config, histories)
-
-
 def require_records(runs: list[Run]) -> None:
-    """Raises UserError for a run that has recorded nothing yet."""
+    """Raises UserError for a run without records."""
     for run in runs:
         if not run.histories:
             raise UserError(
                 f"{run.workdir} holds no records yet: none in metrics.jsonl after step 0"
             )
+
+
+def common_batch_sizes(runs: list[Run]) -> list[int]:
+    """Returns the batch sizes of MIR and HDR that all runs share, ascending.
+
+    Raises:
+      UserError: there are none.
+    """
+    common = set.intersection(*(set(run.config["metric_batch_sizes"]) for run in runs))
+    if not common:
+        raise UserError("the runs have none of their metric_batch_sizes in common")
+    return sorted(common)
+
+
+def network(config: Mapping[str, Any]) -> str:
+    """Describes the data set and the network of image classification."""
+    stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
+    return f"{config['dataset']}, WideResNet-{config['depth']}-{config['width']}{stride}"
+
+
+def grid(
+    shape: tuple[int, int], size: tuple[float, float], **sharing: Any
+) -> tuple[Figure, np.ndarray]:
+    """Returns a figure and its axes [rows, columns], laid out without overlap."""
+    return plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained", **sharing)
+
+
+def legend_below(figure: Figure, axis: Axes, columns: int, title: str | None = None) -> None:
+    """Puts the legend of one axis below all panels."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, title=title, loc="outside lower center", ncols=columns, frameon=False
+    )
+
+
+def label_edges(axes: np.ndarray, titles: list[str], xlabel: str) -> None:
+    """Writes a title above each column and the x label below the last row."""
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize="medium")
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
 
 
 def panel(
@@ -107,8 +118,12 @@ def table(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seeds(runs: list[Run]) -> str:
-    """Says how many seeds the lines and bands are of."""
-    counts = sorted({len(run.histories) for run in runs})
-    if counts == [1]:
-        return "1 seed"
-    return f"mean and range of {' or '.join(map(str, counts))} seeds"
+    """Describes over how many seeds lines and bands are drawn."""
+    return counted({len(run.histories) for run in runs}, "seed")
+
+
+def counted(counts: set[int], noun: str) -> str:
+    """Describes lines and bands over a number of runs."""
+    if counts == {1}:
+        return f"1 {noun}"
+    return f"mean and range of {' or '.join(map(str, sorted(counts)))} {noun}s"

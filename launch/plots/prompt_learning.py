@@ -2,7 +2,8 @@
 
 import matplotlib.pyplot as plt
 
-from launch.plots.panels import Figures, Run, panel, require_records, seeds
+from launch.plots.panels import Figures, panel, require_records, seeds
+from launch.runs import Run
 
 _PANELS = {
     "test/accuracy": "test accuracy",

@@ -1,12 +1,14 @@
 """Figure 6: accuracy, and MIR and HDR between features before and after pruning, by sparsity."""
 
-import matplotlib.pyplot as plt
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from infojax.errors import UserError
-from infojax.training.recorder import read_lines
-from launch.plots.panels import COLOURS, Figures, Run
+from launch.ledger import Point, read_points
+from launch.plots.panels import COLOURS, Figures, counted, grid, legend_below, network
+from launch.runs import Run, evaluated_split, the_only
 
 _METHODS = {
     "one_shot": "by magnitude",
@@ -22,13 +24,8 @@ def figures(runs: list[Run]) -> Figures:
     Raises:
       UserError: there are several runs, or no point is done yet.
     """
-    if len(runs) > 1:
-        raise UserError("runs of pruning are drawn one at a time")
-    (run,) = runs
-    points = read_lines(run.workdir / "points.jsonl")
-    if not points:
-        raise UserError(f"{run.workdir} holds no finished point yet: none in points.jsonl")
-    config, split = run.config, "validation" if run.config["validation_fraction"] else "test"
+    run = the_only(runs)
+    config, split, points = run.config, evaluated_split(run.config), read_points(run.workdir)
     n, *others = config["metric_batch_sizes"]
     main = {
         f"{split} accuracy": "accuracy",
@@ -55,35 +52,25 @@ def figures(runs: list[Run]) -> Figures:
     return drawn
 
 
-def _title(config: dict, points: list[dict]) -> str:
-    stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
-    network = f"{config['dataset']}, WideResNet-{config['depth']}-{config['width']}{stride}"
-    count = len({p["seed"] for p in points})
-    seeds = "1 seed" if count == 1 else f"mean and range of {count} seeds"
-    return f"{network}: pruned, {config['finetune_steps']} steps of fine-tuning, {seeds}"
+def _title(config: dict[str, Any], points: list[Point]) -> str:
+    seeds = counted({len({p["seed"] for p in points})}, "seed")
+    return f"{network(config)}: pruned, {config['finetune_steps']} steps of fine-tuning, {seeds}"
 
 
-def _grid(points: list[dict], panels: dict[str, str], split: str, width: int) -> plt.Figure:
+def _grid(points: list[Point], panels: dict[str, str], split: str, width: int) -> Figure:
     height = -(-len(panels) // width)
-    figure, grid = plt.subplots(
-        height,
-        width,
-        figsize=(3.7 * width, 1.2 + 2.9 * height),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in grid.flat[len(panels) :]:
+    figure, axes = grid((height, width), (3.7 * width, 1.2 + 2.9 * height))
+    for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    for axis, (label, metric) in zip(grid.flat, panels.items(), strict=False):
+    for axis, (label, metric) in zip(axes.flat, panels.items(), strict=False):
         _panel(axis, points, f"{split}/{metric}")
         axis.set_title(label, fontsize="medium")
         axis.set_xlabel("sparsity")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    legend_below(figure, axes[0, 0], 3)
     return figure
 
 
-def _panel(axis: Axes, points: list[dict], metric: str) -> None:
+def _panel(axis: Axes, points: list[Point], metric: str) -> None:
     """A colour a method; fine-tuned by solid lines, before that by dashed ones."""
     for i, (method, name) in enumerate(_METHODS.items()):
         own = [p for p in points if p["method"] == method or p["sparsity"] == 0]

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from launch.plots.panels import Figures, Run, panel, require_records, seeds
+from launch.plots.panels import Figures, network, panel, require_records, seeds
+from launch.runs import Run, evaluated_split
 
 _COPIES = "\n(about 7,500 unlabelled images are copies of test images, arXiv:2506.03582)"
 
@@ -21,7 +22,7 @@ def figures(runs: list[Run]) -> Figures:
     """Draws `semisupervised`; supervised runs have no thresholds and no pseudo-labels."""
     require_records(runs)
     config = runs[0].config
-    split = "validation" if config["validation_fraction"] else "test"
+    split = evaluated_split(config)
     n = config["metric_batch_sizes"][0]
     figure, grid = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
     accuracies = {
@@ -62,7 +63,6 @@ def _pseudo_labels(axis: Axes, runs: list[Run], series: dict[str, str], label: s
 def _title(runs: list[Run]) -> str:
     config = runs[0].config
     labels = f"{config['num_labels']} labels" if config["num_labels"] else "all labels"
-    network = f"WideResNet-{config['depth']}-{config['width']}"
     method = f"{config['method']}, " if len(runs) == 1 else ""
-    title = f"{method}{config['dataset']}, {labels}, {network}, {seeds(runs)}"
+    title = f"{method}{network(config)}, {labels}, {seeds(runs)}"
     return title + _COPIES * (config["dataset"] == "stl10")

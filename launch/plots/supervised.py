@@ -1,32 +1,31 @@
 """Figures 1 and 2: accuracy, MIR and HDR of image classification, and what lies behind them."""
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
-from infojax.errors import UserError
-from launch.plots.panels import Figures, Run, panel, require_records, seeds
+from launch.plots.panels import (
+    Figures,
+    common_batch_sizes,
+    network,
+    panel,
+    require_records,
+    seeds,
+)
+from launch.runs import Run, evaluated_split
 
 
 def figures(runs: list[Run]) -> Figures:
     """Draws `supervised` (accuracy, MIR, HDR) and `supervised_details`."""
     require_records(runs)
-    split = "validation" if runs[0].config["validation_fraction"] else "test"
-    common = set.intersection(*(set(run.config["metric_batch_sizes"]) for run in runs))
-    if not common:
-        raise UserError("the runs have none of their metric_batch_sizes in common")
-    n = sorted(common)[0]
-    title = f"{_network(runs[0].config)}, {seeds(runs)}"
+    split, n = evaluated_split(runs[0].config), common_batch_sizes(runs)[0]
+    title = f"{network(runs[0].config)}, {seeds(runs)}"
     return {
         "supervised": _main(runs, split, n, title),
         "supervised_details": _details(runs, split, n, title),
     }
 
 
-def _network(config: dict) -> str:
-    stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
-    return f"{config['dataset']}: WideResNet-{config['depth']}-{config['width']}{stride}"
-
-
-def _main(runs: list[Run], split: str, n: int, title: str) -> plt.Figure:
+def _main(runs: list[Run], split: str, n: int, title: str) -> Figure:
     figure, axes = plt.subplots(3, 1, figsize=(7, 8), sharex=True, layout="constrained")
     of_batches = {f"{split}, batches of {n}": ""}
     names = _whole(runs, "train") + _whole(runs, split)
@@ -47,7 +46,7 @@ def _whole(runs: list[Run], split: str) -> list[str]:
     return [split] if all(split in run.config["population_splits"] for run in runs) else []
 
 
-def _details(runs: list[Run], split: str, n: int, title: str) -> plt.Figure:
+def _details(runs: list[Run], split: str, n: int, title: str) -> Figure:
     figure, grid = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
     whole = _whole(runs, "train") + _whole(runs, split)
     panels = [

@@ -7,17 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infojax.errors import UserError
-from launch.plots.panels import COLOURS, Figures, Run
+from launch.plots.panels import COLOURS, Figures
+from launch.runs import Run, the_only
 
 
 def figures(runs: list[Run]) -> Figures:
     """Draws `sweep`: a column a metric, above its values and below its paired differences."""
-    if len(runs) > 1:
-        raise UserError("sweeps are drawn one at a time")
-    path = runs[0].workdir / "summary.json"
+    run = the_only(runs)
+    path = run.workdir / "summary.json"
     if not path.exists():
-        raise UserError(f"{runs[0].workdir} holds no finished point yet: it has no summary.json")
-    summary, config = json.loads(path.read_text()), runs[0].config
+        raise UserError(f"{run.workdir} holds no finished point yet: it has no summary.json")
+    summary = json.loads(path.read_text())
     metrics = list(summary["points"][0]["metrics"])
     figure, grid = plt.subplots(
         2, len(metrics), figsize=(3.6 * len(metrics), 6.5), sharex="col", layout="constrained"
@@ -32,10 +32,8 @@ def figures(runs: list[Run]) -> Figures:
         if labels:
             below.set_xticks(x, labels, rotation=45, ha="right", fontsize="small")
     grid[1, 0].set_ylabel("difference from the first point\n(paired by seed, 95 % interval)")
-    figure.suptitle(
-        f"{config['dataset']}, WideResNet-{config['depth']}-{config['width']}, "
-        f"{len(summary['seeds'])} seeds: each, and mean ± standard deviation"
-    )
+    seeds = f"{len(summary['seeds'])} seeds: each, and mean ± standard deviation"
+    figure.suptitle(f"{run.config['dataset']}, {seeds}")
     return {"sweep": figure}
 
 

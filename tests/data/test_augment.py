@@ -10,7 +10,7 @@ INDEX = np.arange(400) % 7
 
 
 def _all_crops(image, pad, flip):
-    """Every crop of the reflect-padded image, by NumPy, and mirrored ones."""
+    """Every crop of the reflect-padded image, and its mirror image, by NumPy."""
     h, w, _ = image.shape
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
     for y in range(2 * pad + 1):
@@ -23,7 +23,7 @@ def _all_crops(image, pad, flip):
 
 @pytest.mark.parametrize(("pad", "flip"), [(0, False), (0, True), (2, False), (4, True)])
 def test_crops_of_the_padded_image(pad, flip):
-    """Each result is one of the possible ones, and each of those comes about as often."""
+    """Each result is a possible crop, and all crops are about equally frequent."""
     key, positions = jax.random.key(1), jnp.arange(400)
     found = np.asarray(flip_and_crop(key, jnp.asarray(IMAGES), INDEX, positions, pad, flip))
     assert found.dtype == np.uint8
@@ -40,7 +40,7 @@ def test_crops_of_the_padded_image(pad, flip):
         assert abs(np.mean([name[1] for name in seen]) - pad) < 0.15 * pad
 
 
-def test_depends_on_key_and_position_alone():
+def test_depends_only_on_key_and_position():
     images = jnp.asarray(IMAGES)
     whole = flip_and_crop(jax.random.key(5), images, INDEX, jnp.arange(400), 2, True)
     part = flip_and_crop(jax.random.key(5), images, INDEX[70:90], jnp.arange(70, 90), 2, True)

@@ -1,4 +1,4 @@
-"""Files of features, draws of shots, batches; and the lines that bad files end in."""
+"""Files of features, draws of shots and batches, and the messages for invalid files."""
 
 import os
 from pathlib import Path
@@ -39,14 +39,14 @@ def test_shots_of_each_class(features, shots):
     assert len(set(both)) == len(both) and set(both) <= set(features.train)
 
 
-def test_validation_has_at_most_four_images_of_a_class(tmp_path):
+def test_validation_has_at_most_four_images_per_class(tmp_path):
     arrays = small.arrays(per_class=24)
     np.savez(tmp_path / "more.npz", **arrays)
     drawn = few_shot.draw_shots(few_shot.load(tmp_path, "more"), 7, seed=0)
     assert (len(drawn.train), len(drawn.validation)) == (21, 12)
 
 
-def test_shots_depend_on_the_seed_and_fewer_are_part_of_more(features):
+def test_shots_depend_on_the_seed_and_are_nested(features):
     draws = {(s, k): few_shot.draw_shots(features, k, s).train for s in range(8) for k in (1, 3)}
     assert len({tuple(draws[s, 3]) for s in range(8)}) == 8
     for s in range(8):
@@ -58,7 +58,7 @@ def test_batches_are_epochs():
     items = np.array([3, 5, 8, 13, 21, 34, 55])
     batches = few_shot.draw_batches(items, 7, 3, seed=0)
     assert batches.shape == (7, 3) and batches.dtype == np.int32
-    for epoch in batches[:6].reshape(3, 6):  # two batches an epoch, one item left out
+    for epoch in batches[:6].reshape(3, 6):  # two batches per epoch, one item left over
         assert len(set(epoch)) == 6 and set(epoch) <= set(items)
     assert len({tuple(epoch) for epoch in batches[:6].reshape(3, 6)}) == 3
     np.testing.assert_array_equal(batches, few_shot.draw_batches(items, 7, 3, seed=0))
@@ -72,9 +72,7 @@ def test_batches_of_few_items_are_padded():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(
-        UserError, match=r"no features at .*there\.npz: set data_dir .*extract_feat"
-    ):
+    with pytest.raises(UserError, match=r"no features at .*there\.npz: set data_dir to their dir"):
         few_shot.load(tmp_path, "there")
 
 
@@ -110,8 +108,8 @@ def changed(key, change):
             changed("text_features_mean", lambda x: np.where(x == x[1, 1], np.nan, x)),
             "text_features_mean must be normalised to length 1, but one has length nan",
         ),
-        (changed("class_names", lambda x: x[:2]), "are of 3 classes, class_names of 2"),
-        (changed("text_features", lambda x: x[0]), "must be a filled array of 3 dimensions"),
+        (changed("class_names", lambda x: x[:2]), "have 3 classes, but class_names has 2"),
+        (changed("text_features", lambda x: x[0]), "must be a non-empty array of 3 dimensions"),
         (changed("test_idx", lambda i: i + 30), "test_idx holds 49, but there are 42 images"),
         (changed("test_idx", lambda i: i * 0 + small.arrays()["train_idx"][0]), "is in both"),
     ],
@@ -132,13 +130,13 @@ def test_file_without_an_array(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"text"])
-def test_file_that_is_no_npz(tmp_path, content):
+def test_file_that_is_not_npz(tmp_path, content):
     (tmp_path / "broken.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.npz cannot be read as \.npz"):
         few_shot.load(tmp_path, "broken")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the features of WHU-RS19 are not there")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the features of WHU-RS19 are missing")
 @pytest.mark.parametrize(
     ("name", "d", "accuracy"),
     [

@@ -1,6 +1,5 @@
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from infojax.data import images
 from infojax.data.images import Split
 from infojax.errors import UserError
+from tests.data import fake_tfds
 
 REAL = Path(os.environ.get("TFDS_DATA_DIR", "/nonexistent"))
 
@@ -49,50 +49,26 @@ def test_subset_and_validation():
     [(1438, 0.0, "train_size"), (-1, 0.0, "train_size"), (0, 1.0, "validation_fraction"),
      (0, -0.1, "validation_fraction"), (4, 0.01, "leaves a split empty")],
 )  # fmt: skip
-def test_subsets_that_cannot_be(size, fraction, named):
+def test_impossible_subsets(size, fraction, named):
     with pytest.raises(UserError, match=named):
         images.subset(images.load("digits"), size, fraction)
 
 
-class Source(list):
-    """A data source as of TFDS: a length, and many records at a time."""
-
-    def __getitems__(self, rows):
-        assert isinstance(rows, list) and len(rows) <= 3
-        return [self[i] for i in rows]
-
-
 @pytest.fixture
 def builder(monkeypatch):
-    """A builder of 7 training and 4 test images, whose use is counted."""
+    """A builder of 7 training, 4 test and 5 unlabelled images."""
+    fake = fake_tfds.builder(train=7, test=4, unlabelled=5)
     monkeypatch.setattr(images, "_READ_AT_ONCE", 3)
-    rng = np.random.default_rng(0)
-    splits = {
-        name: Source(
-            {"image": rng.integers(0, 256, (4, 4, 3), np.uint8), "label": i % 2} for i in range(n)
-        )
-        for name, n in (("train", 7), ("test", 4))
-    }
-    features = {"image": SimpleNamespace(shape=(4, 4, 3)), "label": SimpleNamespace(num_classes=2)}
-    reads = []
-    fake = SimpleNamespace(
-        info=SimpleNamespace(features=features, splits=splits),
-        version="1.0.0",
-        data_path=Path("somewhere"),
-        splits=splits,
-        reads=reads,
-        as_data_source=lambda split: reads.append(split) or splits[split],
-    )
     monkeypatch.setattr(images, "_builder", lambda name, data_dir: fake)
     return fake
 
 
-def test_read_whole_and_cached(builder, tmp_path):
+def test_arrays_are_read_and_cached(builder, tmp_path):
     data = images.load("fake", cache_dir=tmp_path)
     assert builder.reads == ["train", "test"]
     for name in ("train", "test"):
         split: Split = getattr(data, name)
-        examples = builder.splits[name]
+        examples = builder.info.splits[name]
         np.testing.assert_array_equal(split.images, [e["image"] for e in examples])
         np.testing.assert_array_equal(split.labels, [e["label"] for e in examples])
     again = images.load("fake", cache_dir=tmp_path)
@@ -100,29 +76,42 @@ def test_read_whole_and_cached(builder, tmp_path):
     np.testing.assert_array_equal(again.train.images, data.train.images)
     np.testing.assert_array_equal(again.test.labels, data.test.labels)
     (cache,) = tmp_path.iterdir()
-    cache.write_bytes(cache.read_bytes()[:200])  # cut off
+    cache.write_bytes(cache.read_bytes()[:200])  # truncated
     again = images.load("fake", cache_dir=tmp_path)
     assert len(builder.reads) == 4
     np.testing.assert_array_equal(again.train.images, data.train.images)
 
 
-def test_no_cache_where_none_can_be_written(builder, tmp_path):
+def test_unlabelled_split(builder, tmp_path):
+    """It has a cache file of its own; data sets without one have no unlabelled images."""
+    expected = [example["image"] for example in builder.info.splits["unlabelled"]]
+    for _ in range(2):
+        found = images.load_unlabelled("fake", cache_dir=tmp_path)
+        np.testing.assert_array_equal(found, expected)
+        assert len(images.load("fake", cache_dir=tmp_path).train.labels) == 7
+    assert builder.reads == ["unlabelled", "train", "test"]
+    del builder.info.splits["unlabelled"]
+    assert images.load_unlabelled("fake", cache_dir=tmp_path) is None
+    assert images.load_unlabelled("digits") is None
+
+
+def test_unwritable_cache_is_skipped(builder, tmp_path):
     (tmp_path / "file").write_text("")
     data = images.load("fake", cache_dir=tmp_path / "file" / "cache")
     assert len(data.train.labels) == 7
 
 
-def test_sets_that_are_not_for_classification(builder, tmp_path):
+def test_data_sets_not_for_classification(builder, tmp_path):
     builder.info.features["image"].shape = (None, None, 3)
     with pytest.raises(UserError, match="images of one size"):
         images.load("fake", cache_dir=tmp_path)
     builder.info.features["image"].shape = (4, 4, 3)
-    del builder.splits["test"]
+    del builder.info.splits["test"]
     with pytest.raises(UserError, match="no split 'test'"):
         images.load("fake", cache_dir=tmp_path)
 
 
-def test_missing_and_unknown_sets(tmp_path, monkeypatch):
+def test_missing_and_unknown_data_sets(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="'nonesuch' is unknown to TFDS"):
         images.load("nonesuch", str(tmp_path))
     monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)

@@ -6,7 +6,7 @@ from infojax.errors import UserError
 
 
 def _divide(a, b, p):
-    """The only c with c·b = a mod p."""
+    """The unique c with c·b = a mod p."""
     (quotient,) = [c for c in range(p) if (c * b - a) % p == 0]
     return quotient
 
@@ -66,7 +66,7 @@ def test_split_is_disjoint_and_complete(operation):
 
 
 def test_split_is_random():
-    """Neither split is a block of the table: every a and every b is in both, about as often."""
+    """Neither split is a block of the table: both contain all a and b about equally often."""
     train, _ = split_examples(113, "a+b", 0.3, seed=0)
     counts = np.stack([np.bincount(column, minlength=113) for column in train.operands.T])
     assert counts.min() > 15
@@ -81,7 +81,7 @@ def test_split_sizes(fraction):
     assert len(train.results) + len(test.results) == 169
 
 
-def test_seed_decides_the_split():
+def test_seed_determines_the_split():
     one, again, other = (split_examples(13, "a+b", 0.3, seed=s) for s in (1, 1, 2))
     for x, y in zip(one, again, strict=True):
         np.testing.assert_array_equal(x.operands, y.operands)

@@ -1,4 +1,4 @@
-"""RandAugment against Pillow, bit for bit, and how it draws."""
+"""RandAugment against Pillow, bit for bit, and the distribution of its draws."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def pillow(image, operation, level):
 
 
 def images(n, height, width, seed=0):
-    """Images of many histograms: noise, few values, narrow ranges, smooth ones, one colour."""
+    """Images of varied histograms: noise, ramps, narrow ranges, two values, one colour."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (n, height, width, 3))
     ramp = np.linspace(0, 1, width)[None, None, :, None] * rng.uniform(20, 255, (n, 1, 1, 3))
@@ -46,7 +46,7 @@ def mismatches(x, chosen, levels):
     [(32, 32, 3, 1120), (11, 14, 3, 560), (2, 5, 3, 140), (20, 20, 1, 560)],
 )
 def test_operations_equal_pillow(height, width, channels, n):
-    """Color leaves grey images as they are; images narrower than three pixels are not smoothed."""
+    """COLOR leaves grey images unchanged; images under three pixels wide are not smoothed."""
     rng = np.random.default_rng(1)
     x = images(n, height, width)[..., :channels]
     chosen = np.arange(n) // 5 % 14  # each on each kind of image
@@ -55,8 +55,8 @@ def test_operations_equal_pillow(height, width, channels, n):
     assert mismatches(x, chosen, levels) == dict.fromkeys(Operation, 0)
 
 
-def test_auto_contrast_rounds_as_doubles_do():
-    """A ramp of every value from low to high; Pillow is one short of the exact 255 at some."""
+def test_auto_contrast_rounds_like_doubles():
+    """A ramp of all values from low to high; for some, Pillow's maximum is 254 instead of 255."""
     rng = np.random.default_rng(2)
     low = rng.integers(0, 250, 1120 * 3)
     high = low + 1 + rng.integers(0, 255 - low)
@@ -108,25 +108,25 @@ def test_cutout_equals_pillow(height, width, channels):
         assert np.any(result == 123)
 
 
-# What augment promises
+# The contract of augment
 
 
 KEY = jax.random.key(4)
 augment = jax.jit(randaugment.augment)
 
 
-def test_image_depends_on_its_own_position_alone():
+def test_image_depends_only_on_its_own_position():
     x, at = jnp.asarray(images(24, 8, 8)), 1000 + jnp.arange(24)
     whole = augment(KEY, x, at)
     for part in (slice(12), slice(7, 19), slice(0, 24, 2)):
         np.testing.assert_array_equal(augment(KEY, x[part], at[part]), whole[part])
     assert jnp.all(whole[:12] == augment(KEY, x.at[12:].set(0), at)[:12])
-    same = augment(KEY, jnp.broadcast_to(x[:1], x.shape), at)  # one image, in 24 ways
+    same = augment(KEY, jnp.broadcast_to(x[:1], x.shape), at)  # one image, 24 augmentations
     assert len(np.unique(same.reshape(24, -1), axis=0)) == 24
     assert jnp.mean(jnp.any(whole != augment(jax.random.key(5), x, at), (1, 2, 3))) > 0.9
 
 
-def test_vmap_equals_a_loop_and_takes_one_branch():
+def test_vmap_equals_a_loop_and_computes_one_branch():
     x, at = jnp.asarray(images(24, 8, 8).reshape(2, 12, 8, 8, 3)), jnp.arange(12)
     keys = jax.random.split(KEY)
     mapped = jax.vmap(randaugment.augment, (0, 0, None))
@@ -136,7 +136,7 @@ def test_vmap_equals_a_loop_and_takes_one_branch():
     same_draws = jax.jit(jax.vmap(randaugment.augment, (None, 0, None)))(KEY, x, at)
     np.testing.assert_array_equal(same_draws[1], augment(KEY, x[1], at))
     jaxpr = str(jax.make_jaxpr(mapped)(keys, x, at))
-    assert jaxpr.count("cond[") == 1  # mapped naively it is a select, which runs every branch
+    assert jaxpr.count("cond[") == 1  # a naive vmap makes it a select, which computes every branch
 
 
 def test_replicas_equal_one_device():
@@ -185,7 +185,7 @@ def test_draws_are_uniform():
     assert np.max(np.abs(correlation)) < 4.5 / np.sqrt(20_000)
 
 
-def test_names_what_is_wrong():
+def test_errors_name_the_argument():
     at = jnp.arange(2)
     with pytest.raises(ValueError, match=r"images must have shape .* 3 or 1\], got \(8, 8, 3\)"):
         randaugment.augment(KEY, jnp.zeros((8, 8, 3)), at)

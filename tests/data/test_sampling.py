@@ -16,8 +16,8 @@ def test_every_epoch_is_a_permutation(n):
         assert tuple(epochs[0]) != tuple(range(n))
 
 
-def test_depends_on_key_and_position_alone():
-    """Whatever batch a position is asked for in, and under jit."""
+def test_depends_only_on_key_and_position():
+    """Not on the batch that contains the position, nor on jit."""
     key, n = jax.random.key(3), 50
     whole = np.asarray(shuffled_epochs(key, jnp.arange(120), n))
     parts = [shuffled_epochs(key, jnp.arange(s, s + 40), n) for s in (0, 40, 80)]
@@ -28,7 +28,7 @@ def test_depends_on_key_and_position_alone():
 
 
 def test_orders_are_uniform():
-    """Over 4,000 epochs of 6: every index at every place, and every pair of neighbours."""
+    """Over 4,000 epochs of 6: each index at each place, and each pair of neighbours."""
     n, epochs = 6, 4000
     order = shuffled_epochs(jax.random.key(1), jnp.arange(n * epochs), n)
     order = np.asarray(order).reshape(epochs, n)

@@ -1,4 +1,4 @@
-"""Runs of `python -m launch` in processes of their own."""
+"""Runs of `python -m launch`, in this process and in processes of their own."""
 
 import os
 import subprocess
@@ -6,9 +6,28 @@ import sys
 import time
 from pathlib import Path
 
-from infojax.training.recorder import read_records
+import pytest
+
+from infojax.training import read_records
+from launch import __main__ as launch
 
 ROOT = Path(__file__).parents[2]
+
+
+def begun(workdir, experiment="grokking"):
+    """What a run prints when it begins."""
+    return f"{experiment} on 2 cpu devices: {workdir}\n"
+
+
+def done(workdir, experiment="grokking"):
+    """What a run prints in total."""
+    files = f"{workdir / 'summary.json'} and {workdir / 'figures'}"
+    return f"{begun(workdir, experiment)}done: {files}\n"
+
+
+def timeless(lines):
+    """Records or points, without the seconds that they took."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
 def last_step(workdir):
@@ -16,8 +35,20 @@ def last_step(workdir):
     return records[-1]["step"] if records else -1
 
 
+def run_here(workdir, config, settings):
+    """Runs a config with some settings changed, through the main function of the command line."""
+    arguments = [f"--config.{name}={value}" for name, value in settings.items()]
+    # ml_collections loads config files by a deprecated method.
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(DeprecationWarning, match="."):
+        patch.chdir(ROOT)
+        patch.setattr(launch, "_cache_compilations", lambda: None)
+        code = launch.main(["launch", *arguments, f"--config={config}", f"--workdir={workdir}"])
+    assert code == 0
+    return workdir
+
+
 class Launcher:
-    """Starts `python -m launch` on a configuration, with one cache of compilations for all."""
+    """Starts `python -m launch` on a config, with one cache of compilations for all."""
 
     def __init__(self, directory, config="configs/grokking.py:smoke"):
         self.config = config
@@ -46,7 +77,7 @@ class Launcher:
         return process.returncode, out, err
 
     def stop(self, workdir, *arguments, signum, after, records="."):
-        """Runs until a record of the step `after` is there, then sends the signal."""
+        """Sends the signal once a record of step `after` or later exists; returns as `run`."""
         process = self.start(workdir, *arguments)
         while last_step(workdir / records) < after and process.poll() is None:
             time.sleep(0.01)

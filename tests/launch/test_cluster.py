@@ -1,4 +1,4 @@
-"""Templates for clusters: checked by shellcheck, and run with commands that only take notes."""
+"""Cluster templates: checked by shellcheck, and run with stub commands that record their calls."""
 
 import json
 import os
@@ -29,7 +29,7 @@ sys.exit(int(os.environ.get("EXIT_CODE_" + os.path.basename(sys.argv[0]), 0)))
 
 
 class Commands:
-    """Stands in for commands: takes notes of their arguments."""
+    """Stubs on the PATH that record how they are called."""
 
     def __init__(self, directory, *names):
         self.notes = directory / "notes"
@@ -43,21 +43,12 @@ class Commands:
         path.chmod(0o755)
 
     def run(self, command, cwd=ROOT, **environment):
-        """Exit code and stderr of a command, and the calls that it made, since the last time."""
+        """Runs a command; returns its exit code, stderr and calls of stubs."""
         self.notes.write_text("")
-        path = f"{self.directory}:/usr/bin:/bin"
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            env={"PATH": path, "HOME": str(cwd), **environment},
-            capture_output=True,
-            text=True,
-        )
-        return (
-            done.returncode,
-            done.stderr,
-            [json.loads(line) for line in self.notes.read_text().splitlines()],
-        )
+        env = {"PATH": f"{self.directory}:/usr/bin:/bin", "HOME": str(cwd), **environment}
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+        calls = [json.loads(line) for line in self.notes.read_text().splitlines()]
+        return done.returncode, done.stderr, calls
 
 
 def test_shellcheck():
@@ -71,7 +62,7 @@ def test_shellcheck():
 
 @pytest.mark.parametrize(("code", "again"), [(0, False), (1, False), (143, True)])
 def test_slurm(tmp_path, code, again):
-    """Only a run that was stopped by SIGTERM is queued again."""
+    """Requeues a run only if SIGTERM stopped it."""
     commands = Commands(tmp_path, "srun", "scontrol")
     environment = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "17"}
     script = [CLUSTER / "slurm.sh", *ARGUMENTS]
@@ -82,7 +73,7 @@ def test_slurm(tmp_path, code, again):
 
 
 def test_slurm_options_come_first():
-    """Those after the first command would not be read."""
+    """sbatch ignores options after the first command."""
     lines = (CLUSTER / "slurm.sh").read_text().splitlines()
     commands = [i for i, line in enumerate(lines) if line and not line.startswith("#")]
     options = [i for i, line in enumerate(lines) if line.startswith("#SBATCH ")]
@@ -92,7 +83,7 @@ def test_slurm_options_come_first():
 
 
 def test_tpu_vm(tmp_path):
-    """What the hosts are told to run has the arguments as they were."""
+    """The command on the hosts receives the arguments unchanged."""
     commands = Commands(tmp_path, "gcloud")
     settings = {"TPU_NAME": "pod", "TPU_ZONE": "zone-b"}
     code, _, (call,) = commands.run([CLUSTER / "tpu_vm.sh", *ARGUMENTS], **settings)
@@ -109,7 +100,7 @@ def test_tpu_vm(tmp_path):
     ("settings", "arguments"),
     [({"TPU_NAME": "pod"}, ARGUMENTS), ({"TPU_NAME": "pod", "TPU_ZONE": "z"}, [])],
 )
-def test_tpu_vm_says_what_is_missing(tmp_path, settings, arguments):
+def test_tpu_vm_names_missing_settings(tmp_path, settings, arguments):
     commands = Commands(tmp_path, "gcloud")
     code, err, calls = commands.run([CLUSTER / "tpu_vm.sh", *arguments], **settings)
     assert (code != 0, calls) == (True, [])
@@ -122,7 +113,7 @@ def gke():
 
 
 def test_gke_names(gke):
-    """The coordinator is the name that the service gives to the job's first pod."""
+    """The coordinator is the service's name for the job's first pod."""
     service, job = gke
     assert (service["kind"], job["kind"]) == ("Service", "Job")
     name, pod = job["metadata"]["name"], job["spec"]["template"]["spec"]
@@ -140,7 +131,7 @@ def test_gke_names(gke):
 
 
 def test_gke_pod(gke, tmp_path, monkeypatch):
-    """What a pod runs joins the processes; on TPU hosts it leaves that to jax."""
+    """Pods join the coordinator; on TPU hosts jax does that by itself."""
     (container,) = gke[1]["spec"]["template"]["spec"]["containers"]
     environment = {e["name"]: e["value"] for e in container["env"]}
     commands = Commands(tmp_path, "python")

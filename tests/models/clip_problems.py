@@ -1,4 +1,4 @@
-"""Small CLIP models with weights from NumPy, and inputs; made here and by open_clip alike."""
+"""Small CLIP models with weights from NumPy, and inputs, for infojax and open_clip alike."""
 
 import zlib
 
@@ -27,7 +27,7 @@ PROMPTS = [
 
 
 def shapes(vision=VISION, text=TEXT, context=CONTEXT, vocabulary=VOCABULARY):
-    """Shapes in open_clip's state dict of a CLIP with a vision transformer, by name."""
+    """Shapes by name in open_clip's state dict of a CLIP with a vision transformer."""
     of = {
         "logit_scale": (),
         "positional_embedding": (context, text["width"]),
@@ -60,7 +60,7 @@ def shapes(vision=VISION, text=TEXT, context=CONTEXT, vocabulary=VOCABULARY):
 
 
 def array(name, shape):
-    """Random weights that depend on the name alone, large enough for everything to count."""
+    """Random weights determined by the name, large enough for each to matter."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     x = rng.normal(size=shape)
     if ".ln_" in name or name.startswith("ln_"):
@@ -90,7 +90,7 @@ def tokens():
 
 
 def pictures():
-    """Images of several sizes and modes, from smooth random colours."""
+    """Images of several sizes and modes with smooth random colours."""
     rng = np.random.default_rng(3)
     result = []
     for size, mode in (((53, 37), "RGB"), ((24, 61), "L"), ((19, 30), "RGBA"), ((24, 24), "RGB")):

@@ -1,8 +1,8 @@
-"""Writes tests/data/open_clip.npz: what open_clip makes of the inputs in clip_problems.py.
+"""Writes open_clip.npz: the outputs of open_clip for the inputs in clip_problems.py.
 
-In an environment of its own (torch is large), from the repository's root:
+In a separate environment (torch is large), from the repository's root:
 
-    pip install torch torchvision open_clip_torch && python tests/make_clip_fixture.py
+    pip install torch torchvision open_clip_torch && python -m tests.models.make_clip_fixture
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def model(quick_gelu):
 
 @torch.no_grad()
 def outputs():
-    """Arrays by name."""
+    """All outputs by name."""
     result = {}
     for quick_gelu in (False, True):
         built = model(quick_gelu)

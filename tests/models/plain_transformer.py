@@ -1,7 +1,7 @@
-"""The model, the loss and AdamW of Nanda et al. 2023, written plainly and in full.
+"""The model, the loss and AdamW of Nanda et al. 2023, written out plainly.
 
-Every position is computed for every example, with the causal mask; nothing is shared with the
-package but the names of the parameters. `xp` is numpy or jax.numpy.
+Every position of every example is computed, with the causal mask; only the names of the parameters
+are shared with the package. `xp` is numpy or jax.numpy.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def transformer(xp, params, operands, num_tokens):
 
 
 def mean_loss(xp, params, operands, results, num_tokens):
-    """Mean cross-entropy at the last position, as log-sum-exp less the logit of the result."""
+    """Mean cross-entropy at the last position: log-sum-exp minus the logit of the result."""
     logits = transformer(xp, params, operands, num_tokens)[1][:, -1]
     top = xp.max(logits, axis=1)
     normaliser = top + xp.log(xp.sum(xp.exp(logits - top[:, None]), axis=1))

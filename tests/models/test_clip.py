@@ -1,4 +1,4 @@
-"""CLIP against numbers of open_clip, its weights from files, tokens, images; what bad files say."""
+"""CLIP against open_clip; weights from files, tokens, images; messages for invalid files."""
 
 import functools
 from pathlib import Path
@@ -52,13 +52,13 @@ def test_towers_equal_open_clip(weights, expected, quick_gelu):
     texts = encode_text(problems.tokens())
     np.testing.assert_allclose(images, expected[f"images_{quick_gelu}"], atol=1e-4)
     np.testing.assert_allclose(texts, expected[f"texts_{quick_gelu}"], atol=1e-4)
-    for name in ("images", "texts"):  # the activations differ by much more than that
+    for name in ("images", "texts"):  # the two activations differ by far more
         difference = expected[f"{name}_False"] - expected[f"{name}_True"]
         assert np.max(np.abs(difference)) > 0.01
 
 
-def test_every_weight_counts(weights):
-    """The numbers above would show a wrong value in any array."""
+def test_every_weight_matters(weights):
+    """The comparison with open_clip would reveal a wrong value in any array."""
     model, params = clip_weights.load(weights, False, **HEADS)
 
     def outputs(params):
@@ -69,22 +69,22 @@ def test_every_weight_counts(weights):
         lambda p: sum(jnp.sum(x * rng.normal(size=x.shape).astype(np.float32)) for x in outputs(p))
     )
     slopes = jax.tree.map(lambda x: float(jnp.max(jnp.abs(x))), jax.jit(gradient)(params))
-    assert slopes.pop("logit_scale") == 0  # it belongs to the logits, not to the features
+    assert slopes.pop("logit_scale") == 0  # it scales the logits, not the features
     assert min(jax.tree.leaves(slopes)) > 1e-3
     assert params["logit_scale"] == problems.state_dict()["logit_scale"]
 
 
-def test_only_what_is_before_the_end_of_a_text_counts(weights):
+def test_nothing_after_the_end_of_a_text_matters(weights):
     _, encode_text = encoders(weights, True)
-    tokens = problems.tokens()[:3]  # the longest of them ends at the ninth token
+    tokens = problems.tokens()[:3]  # the longest ends at the ninth token
     whole = encode_text(tokens)
     np.testing.assert_allclose(encode_text(tokens[:, :9]), whole, atol=1e-5)
     other = np.where(np.arange(tokens.shape[1]) > 8, 7, tokens)
     np.testing.assert_allclose(encode_text(other), whole, atol=1e-5)
 
 
-def test_context_takes_the_place_of_embeddings(weights):
-    """Those of tokens 1 to m: with the embeddings of some tokens it is the text of these tokens."""
+def test_context_replaces_embeddings(weights):
+    """A context of the embeddings of some tokens gives the features of a text of these tokens."""
     _, encode_text = encoders(weights, False)
     tokens = problems.tokens()[2:]  # longer than the context
     table = problems.state_dict()["token_embedding.weight"]
@@ -98,7 +98,7 @@ def test_context_takes_the_place_of_embeddings(weights):
 # Files
 
 
-def test_architecture_is_read_off_the_weights(weights):
+def test_architecture_is_inferred_from_the_weights(weights):
     model, params = clip_weights.load(weights, **HEADS)
     a = model.architecture
     assert (a.embed_dim, a.image_size, a.patch_size) == (24, 24, 8)
@@ -108,7 +108,7 @@ def test_architecture_is_read_off_the_weights(weights):
 
 
 def saved(tmp_path, **changes):
-    """A file of the weights with some arrays changed; None removes one."""
+    """A file of weights with some arrays changed; None removes an array."""
     state = {**problems.state_dict(), **{k.replace("__", "."): v for k, v in changes.items()}}
     path = tmp_path / "changed.safetensors"
     save_file({name: array for name, array in state.items() if array is not None}, path)
@@ -139,7 +139,7 @@ def test_archives_of_openai_have_quick_gelu_and_half_precision(tmp_path):
         ({"text_projection": None}, r"holds weights without 'text_projection'; infojax loads CLIP"),
         (
             {"visual__transformer__resblocks__0__ls_1__gamma": np.ones(32, np.float32)},
-            "is of another architecture .*: visual/resblock_0/ls_1/gamma should not be there",
+            "does not match a CLIP .*: visual/resblock_0/ls_1/gamma is unexpected",
         ),
         ({"visual__ln_pre__weight": None}, "visual/ln_pre/scale is missing"),
         (
@@ -155,9 +155,9 @@ def test_another_architecture(tmp_path, changes, message):
 
 
 def test_heads_must_divide_the_width(weights):
-    with pytest.raises(UserError, match="image tower is 32 wide, which 0 heads do not divide"):
+    with pytest.raises(UserError, match="image tower's width 32 is not divisible by 0 heads"):
         clip_weights.load(weights)
-    with pytest.raises(UserError, match="text tower is 48 wide, which 5 heads do not divide"):
+    with pytest.raises(UserError, match="text tower's width 48 is not divisible by 5 heads"):
         clip_weights.load(weights, vision_heads=2, text_heads=5)
 
 
@@ -222,11 +222,10 @@ def test_find_images(tmp_path):
     np.testing.assert_allclose(pixels[0, 0], [1.930336, -1.752097, -1.480220], atol=1e-5)
 
 
-def test_directories_and_files_that_are_no_images(tmp_path):
-    with pytest.raises(UserError, match=r"no directory .*there; it must hold one for each class"):
-        image_text.find_images(tmp_path / "there")
-    with pytest.raises(UserError, match="must hold one directory of images for each class"):
-        image_text.find_images(tmp_path)
+def test_directories_and_files_without_images(tmp_path):
+    for directory in (tmp_path / "there", tmp_path):
+        with pytest.raises(UserError, match="must be a directory with one subdirectory per class"):
+            image_text.find_images(directory)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no images \(.bmp, "):
         image_text.find_images(tmp_path)
@@ -235,11 +234,13 @@ def test_directories_and_files_that_are_no_images(tmp_path):
         image_text.read_image(tmp_path / "empty" / "a.png")
 
 
-# Where open_clip is installed
+# Only where open_clip or torch is installed
 
 
 def test_stored_numbers_are_those_of_open_clip(expected):
-    pytest.importorskip("open_clip", reason="open_clip is not installed: checked on stored numbers")
+    pytest.importorskip(
+        "open_clip", reason="open_clip is not installed; its stored outputs are used"
+    )
     from tests.models import make_clip_fixture
 
     for name, array in make_clip_fixture.outputs().items():
@@ -256,7 +257,7 @@ def test_files_of_torch(tmp_path, expected):
         got = encode_image(problems.images())
         np.testing.assert_allclose(got, expected["images_False"], atol=1e-4)
     (tmp_path / "broken.pt").write_bytes(b"not at all")
-    with pytest.raises(UserError, match=r"broken\.pt is no file of torch that holds weights alone"):
+    with pytest.raises(UserError, match=r"broken\.pt is not a torch file that holds only weights"):
         clip_weights.load(tmp_path / "broken.pt")
 
 

@@ -9,7 +9,7 @@ from configs import grokking as grokking_config
 from infojax import losses
 from infojax.data import modular
 from infojax.models.transformer import PairTransformer
-from launch import grokking
+from launch.experiments import grokking
 from tests.models import plain_transformer as plain
 
 P = 11  # modulus
@@ -35,7 +35,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def params():
-    """Parameters of size one half, so that attention is far from even and biases matter."""
+    """Parameters of size one half, so that attention is far from uniform and biases matter."""
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=shape) / 2 for name, shape in SHAPES.items()}
 
@@ -48,7 +48,7 @@ def examples():
 
 @pytest.fixture
 def optax_promotion():
-    """optax's Adam raises a Python float to an int32 count, which strict promotion refuses."""
+    """optax's Adam raises a Python float to an int32 power, which strict promotion forbids."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -64,7 +64,7 @@ def test_parameters(model):
 
 
 def test_initialisation():
-    """Standard deviations 1/sqrt(d_model), of the unembedding 1/sqrt(d_vocab); biases zero."""
+    """Standard deviation 1/sqrt(d_model), for the unembedding 1/sqrt(d_vocab); biases zero."""
     p, d = 113, 128
     init = jax.jit(PairTransformer(num_tokens=p + 1).init)
     initial = init(jax.random.key(1), np.zeros((1, 2), np.int32))["params"]
@@ -78,7 +78,7 @@ def test_initialisation():
         expected = 1 / math.sqrt(p + 1 if name == "unembed" else d)
         assert abs(np.std(x) / expected - 1) < 4.5 / math.sqrt(2 * x.size), name
         assert abs(np.mean(x) / expected) < 4.5 / math.sqrt(x.size), name
-        assert 3 < np.max(np.abs(x)) / expected < 6.5, name  # not cut off at two deviations
+        assert 3 < np.max(np.abs(x)) / expected < 6.5, name  # not truncated at two deviations
     assert not np.array_equal(initial["query"], initial["key"])
     other = init(jax.random.key(2), np.zeros((1, 2), np.int32))["params"]
     assert not np.array_equal(initial["embed"], other["embed"])
@@ -99,14 +99,14 @@ def test_forward_agrees_in_float64(model, params, examples, x64):
         np.testing.assert_allclose(x, y[:, -1], rtol=1e-12, atol=1e-13)
 
 
-def test_operands_are_told_apart(model, params):
-    """(a, b) and (b, a) differ, by their positions alone."""
+def test_operands_are_distinguished(model, params):
+    """(a, b) and (b, a) differ, though only in the positions."""
     _, logits = model.apply({"params": _float32(params)}, np.array([[2, 5], [5, 2]], np.int32))
     assert np.max(np.abs(logits[0] - logits[1])) > 0.1
 
 
 def test_gradients_agree_with_the_plain_model(model, params, examples, x64):
-    """By every parameter; the loss weighs examples unevenly, and features as well as logits."""
+    """For every parameter; the loss weights examples unevenly, and features as well as logits."""
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=(P**2, width)) for width in (12, P + 1)]
 
@@ -165,7 +165,7 @@ def test_optimiser_is_adamw_with_warm_up(optax_promotion):
 
 
 def test_training_agrees_with_plain_training_in_float64(optax_promotion):
-    """Twelve steps of the program itself, on two devices, against the plain model and AdamW."""
+    """Twelve steps of the program, on two devices, against the plain model and AdamW."""
     config = _smoke()
     config.learning_rate = 1e-3
     program, reference = grokking.build(config), _adamw(config)
@@ -193,7 +193,7 @@ def test_training_agrees_with_plain_training_in_float64(optax_promotion):
 
 
 def test_loss_functions_agree(params, examples):
-    """The margin-exact loss and the ordinary one are the same number where that is possible."""
+    """The margin-exact loss equals the ordinary one where the latter does not underflow."""
     logits = plain.transformer(np, params, examples.operands, P + 1)[1][:, -1]
     expected = plain.mean_loss(np, params, examples.operands, examples.results, P + 1)
     logits = jnp.asarray(logits, jnp.float32)

@@ -21,7 +21,7 @@ def _count(tree):
     return sum(x.size for x in jax.tree.leaves(tree))
 
 
-# Parameters of these networks as published, plus what the head of 10 classes has.
+# Published parameter counts, with a head of 10 classes.
 @pytest.mark.parametrize(
     ("depth", "width", "d", "parameters"), [(28, 2, 128, 1_467_610), (28, 8, 512, 23_354_842)]
 )
@@ -37,7 +37,7 @@ def test_four_groups_for_large_images():
 
 
 def _numpy_network(variables, images, train):
-    """WideResNet-10-1 from its definition, by float64 loops over the kernels' taps."""
+    """WideResNet-10-1 from its definition, in float64 loops over the kernels' taps."""
     params, averages = (jax.tree.map(np.float64, variables[k]) for k in ("params", "batch_stats"))
     lrelu = lambda x: np.where(x > 0, x, 0.1 * x)  # noqa: E731
 
@@ -77,7 +77,7 @@ def network():
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
     variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), images)
     leaves, tree = jax.tree.flatten(variables)
-    rng = np.random.default_rng(1)  # no scale, bias or statistic at its initial 0 or 1
+    rng = np.random.default_rng(1)  # so that no scale, bias or statistic is 0 or 1
     leaves = [x + np.float32(0.1) * rng.uniform(0.5, 1, x.shape).astype(np.float32) for x in leaves]
     return model, jax.tree.unflatten(tree, leaves), images
 
@@ -99,7 +99,7 @@ def test_head(network):
     np.testing.assert_allclose(features @ w.T + b[None], logits, rtol=1e-5, atol=1e-6)
 
 
-def test_bfloat16_computes_the_same_roughly(network):
+def test_bfloat16_is_close_to_float32(network):
     model, variables, images = network
     half = model.clone(dtype=jnp.bfloat16)
     run = lambda m: jax.jit(functools.partial(m.apply, train=False))(variables, images)[0]  # noqa: E731

@@ -11,15 +11,11 @@ import optax
 import pytest
 
 from infojax import training
-from infojax.training import loop
-from infojax.training.checkpoint import Checkpoints
-from infojax.training.interrupts import Interrupted
 from infojax.training.progress import Progress
-from infojax.training.recorder import Recorder, read_records
 from tests import problems
 
 LAST = 20
-EVAL_STEPS = loop.evaluation_steps(LAST, 3)
+EVAL_STEPS = training.evaluation_steps(LAST, 3)
 OPTIMIZER = optax.chain(optax.trace(0.9), optax.scale(-0.05))
 UPDATE = training.Update(training.stateless(problems.cross_entropy), OPTIMIZER)
 BATCH = training.shard_padded(problems.examples(7), 2)
@@ -39,22 +35,15 @@ def _fit(workdir, advance, evaluate=_measure, state=None, batch=BATCH, **setting
     settings = {"eval_steps": EVAL_STEPS, "checkpoint_every": 4, "steps_per_call": 3} | settings
     if state is None:
         state = training.init_state(UPDATE, problems.init_params())
-    checkpoints, recorder = Checkpoints(workdir / "checkpoints"), Recorder(workdir)
-    try:
-        return jax.device_get(
-            loop.fit(
-                state,
-                lambda state, count: advance(state, batch, count),
-                lambda replicated: evaluate(training.single(replicated)),
-                checkpoints=checkpoints,
-                recorder=recorder,
-                shown=("train/loss", "size"),
-                **settings,
-            )
-        )
-    finally:
-        checkpoints.close()
-        recorder.close()
+    plan = training.Plan(
+        workdir,
+        lambda replicated: evaluate(training.single(replicated)),
+        shown=("train/loss", "size"),
+        **settings,
+    )
+    return jax.device_get(
+        training.fit(state, lambda state, count: advance(state, batch, count), plan)
+    )
 
 
 def _saved(workdir):
@@ -62,7 +51,7 @@ def _saved(workdir):
 
 
 def _timeless(workdir):
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in read_records(workdir)]
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in training.read_records(workdir)]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +116,7 @@ def test_signals_save_and_stop(uninterrupted, advance, tmp_path, signum):
             os.kill(os.getpid(), signum)
         return _measure(state)
 
-    with pytest.raises(Interrupted, match="step 5 by SIG") as caught:
+    with pytest.raises(training.Interrupted, match="step 5 by SIG") as caught:
         _fit(tmp_path, advance, interrupt)
     assert (caught.value.signum, caught.value.step) == (signum, 5)
     assert _saved(tmp_path)[-1] == 5
@@ -177,7 +166,7 @@ def test_chunks_end_at_evaluations_and_checkpoints(advance, tmp_path):
     steps = [0, 2, 30, 31]
     _fit(tmp_path, counting, eval_steps=steps, checkpoint_every=12, steps_per_call=7)
     assert ends == [2, 9, 12, 19, 24, 30, 31]
-    assert [r["step"] for r in read_records(tmp_path)] == steps
+    assert [r["step"] for r in training.read_records(tmp_path)] == steps
     assert _saved(tmp_path) == [24, 31]
 
 
@@ -228,7 +217,7 @@ def test_metric_not_finite(tmp_path):
         "not finite at step 8: test/mir = inf; the last good checkpoint is of step 4"
     )
     assert _saved(tmp_path) == [4]  # not 8, though one was due
-    assert [r["step"] for r in read_records(tmp_path)] == [0]
+    assert [r["step"] for r in training.read_records(tmp_path)] == [0]
 
 
 def test_spoilt_parameters_are_not_saved(tmp_path):

@@ -1,49 +1,59 @@
-"""Barriers between networks, the hump of MIR and the dips of HDR, and where they come from."""
+"""Barriers between networks, the hump of MIR and the dips of HDR, and what causes them."""
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from infojax.methods.interpolation import barrier
-from launch.comparison import interval
-from launch.observations import spread
+from launch.ledger import Point
+from launch.results import comparisons
+from launch.results.observations import Observation, Observations, spread_by, written
+from launch.runs import evaluated_split
 
-MIDDLE = (0.3, 0.7)  # where the hump of MIR is looked for; the dips of HDR, outside
-FLOOR = 0.01  # humps and dips that are lower count for none
+MIDDLE = (0.3, 0.7)  # where the hump of MIR is searched; the dips of HDR are searched outside
+FLOOR = 0.01  # lower humps and dips do not count
 CONNECTED = 0.02  # error barrier below which two networks count as connected (Frankle et al.)
+_SHAPES = ("mir_hump", "hdr_dip_first", "hdr_dip_second")
 
-Point = dict[str, Any]
 Results = dict[str, dict[str, Any]]
 
 
-def summarize(points: list[Point], config: ConfigDict) -> dict[str, Any]:
-    """Returns what summary.json holds.
+def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the results of a study for summary.json.
 
     Args:
-      points: lines of points.jsonl; pairs that lack points are left out.
+      points: finished points; pairs that lack points are left out.
       config: of the study.
 
     Returns:
       `results`, for each learning rate and treatment the spread of barriers, humps and dips over
-      pairs; `observations`, of which `artefact` compares the treatments.
+      pairs; `artefacts`, humps and dips with interpolated against recomputed statistics;
+      `observations`.
     """
-    split = "validation" if config.validation_fraction else "test"
-    suffixes = {f"n = {n}": f"_{n}" for n in config.metric_batch_sizes} | {"population": ""}
-    by_rate = {}
-    for rate in config.learning_rates:
-        pairs = finished_pairs(points, rate, config.num_omegas)
+    split = evaluated_split(config)
+    suffixes = {f"n = {n}": f"_{n}" for n in config["metric_batch_sizes"]} | {"population": ""}
+    by_rate: dict[str, Results] = {}
+    for rate in config["learning_rates"]:
+        pairs = finished_pairs(points, rate, config["num_omegas"])
         if pairs:
             by_rate[str(rate)] = {
                 treatment: _of_pairs(pairs, treatment, split, suffixes)
-                for treatment in config.treatments
+                for treatment in config["treatments"]
             }
+    first = {rate: next(iter(results.values())) for rate, results in by_rate.items()}
+    compared = {
+        rate: {shape: _compare(results, shape) for shape in _labelled(_SHAPES, suffixes)}
+        for rate, results in by_rate.items()
+        if {"interpolated", "recomputed"} <= set(results)
+    }
     return {
-        "pairs": {rate: len(found["error_barrier"]["by_pair"]) for rate, found in _first(by_rate)},
+        "pairs": {rate: len(found["error_barrier"]["by_pair"]) for rate, found in first.items()},
         "results": by_rate,
-        "observations": _observe(by_rate, list(suffixes)),
+        "artefacts": compared,
+        "observations": written([_observe(by_rate, list(suffixes)) | _artefacts(compared)]),
     }
 
 
@@ -57,7 +67,9 @@ def finished_pairs(points: list[Point], rate: float, num_omegas: int) -> list[li
     return [pair for pair in pairs if len(pair) == num_omegas]
 
 
-def _of_pairs(pairs, treatment: str, split: str, suffixes: dict[str, str]) -> dict[str, Any]:
+def _of_pairs(
+    pairs: list[list[Point]], treatment: str, split: str, suffixes: dict[str, str]
+) -> dict[str, Any]:
     """Every number of one learning rate and treatment, with its spread over pairs."""
     omega = np.array([p["omega"] for p in pairs[0]])
     column = lambda name: np.array(  # noqa: E731
@@ -71,16 +83,15 @@ def _of_pairs(pairs, treatment: str, split: str, suffixes: dict[str, str]) -> di
         "accuracy_second": accuracy[:, -1],
         "accuracy_lowest": np.min(accuracy, 1),
     }
+    crossed: dict[str, Any] = {}
     for label, suffix in suffixes.items():
         mir, hdr = (f"{x}{suffix}" if suffix else f"population_{x}" for x in ("mir", "hdr"))
         found |= {f"{key}, {label}": x for key, x in hump(omega, column(mir)).items()}
         found |= {f"{key}, {label}": x for key, x in dips(omega, column(hdr)).items()}
-    summary: dict[str, Any] = {"step": omega[1] - omega[0]}
-    summary |= {name: spread(x.tolist()) | {"by_pair": x.tolist()} for name, x in found.items()}
-    for label, suffix in suffixes.items():
         difference = column(f"entropy_features{suffix}") - column(f"entropy_head{suffix}")
-        summary[f"crossings, {label}"] = [crossings(omega, x) for x in difference]
-    return summary
+        crossed[f"crossings, {label}"] = [crossings(omega, x) for x in difference]
+    spreads = {name: spread_by("by_pair", x) for name, x in found.items()}
+    return {"step": omega[1] - omega[0]} | spreads | crossed
 
 
 def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
@@ -126,50 +137,30 @@ def crossings(omega: np.ndarray, difference: np.ndarray) -> list[float]:
     return (omega[at] + share * (omega[at + 1] - omega[at])).tolist()
 
 
-def _first(by_rate: dict[str, Results]) -> list[tuple[str, dict[str, Any]]]:
-    return [(rate, next(iter(results.values()))) for rate, results in by_rate.items()]
+def _labelled(shapes: tuple[str, ...], labels: Mapping[str, str]) -> list[str]:
+    return [f"{shape}, {label}" for label in labels for shape in shapes]
 
 
-def _observe(by_rate: dict[str, Results], labels: list[str]) -> dict[str, Any]:
-    observed: dict[str, Any] = {
-        "connected": {
-            "text": f"error barrier of each treatment (below {CONNECTED}: connected)",
-            "measured": {
+def _observe(by_rate: dict[str, Results], labels: list[str]) -> Observations:
+    return {
+        "connected": Observation(
+            f"error barrier of each treatment (below {CONNECTED}: connected)",
+            {
                 rate: {t: found["error_barrier"]["mean"] for t, found in results.items()}
                 for rate, results in by_rate.items()
             },
-        }
+        ),
+        "crossings": Observation(
+            f"dips of HDR deeper than {FLOOR}, and how many of them lie within one point of where "
+            "H(features) and H(head) cross",
+            _dips_at_crossings(by_rate, labels),
+        ),
     }
-    observed["crossings"] = {
-        "text": f"dips of HDR that are deeper than {FLOOR} and lie within one point of where "
-        "H(features) and H(head) cross, of all that are as deep",
-        "measured": _dips_at_crossings(by_rate, labels),
-    }
-    shapes = [
-        f"{shape}, {label}"
-        for label in labels
-        for shape in ("mir_hump", "hdr_dip_first", "hdr_dip_second")
-    ]
-    compared = {
-        rate: {shape: _compare(results, shape) for shape in shapes}
-        for rate, results in by_rate.items()
-        if {"interpolated", "recomputed"} <= set(results)
-    }
-    verdicts = Counter(c["verdict"] for shapes in compared.values() for c in shapes.values())
-    observed["artefact"] = {
-        "text": "humps of MIR and dips of HDR with interpolated BatchNorm statistics that are not "
-        f"there with recomputed ones (there: above {FLOOR}; a gone one is an artefact of the "
-        "statistics)",
-        "measured": dict(verdicts),
-        "answer": _answer(verdicts),
-        "compared": compared,
-    }
-    return observed
 
 
-def _dips_at_crossings(by_rate: dict[str, Results], labels: list[str]) -> dict[str, str]:
-    """By treatment, as "2 of 3"."""
-    at, every = Counter[str](), Counter[str]()
+def _dips_at_crossings(by_rate: dict[str, Results], labels: list[str]) -> dict[str, Any]:
+    """By treatment, how many dips there are and how many lie at crossings."""
+    counts: dict[str, Counter[str]] = {}
     for results in by_rate.values():
         for (treatment, found), label, end in itertools.product(
             results.items(), labels, ("first", "second")
@@ -181,11 +172,11 @@ def _dips_at_crossings(by_rate: dict[str, Results], labels: list[str]) -> dict[s
                 found[f"crossings, {label}"],
                 strict=True,
             )
+            count = counts.setdefault(treatment, Counter(at_crossings=0, dips=0))
             for depth, omega, crossed in rows:
-                every[treatment] += depth > FLOOR
                 near = any(abs(omega - x) <= found["step"] for x in crossed)
-                at[treatment] += depth > FLOOR and near
-    return {treatment: f"{at[treatment]} of {every[treatment]}" for treatment in every}
+                count.update(dips=depth > FLOOR, at_crossings=depth > FLOOR and near)
+    return {treatment: dict(count) for treatment, count in counts.items()}
 
 
 def _compare(results: Results, shape: str) -> dict[str, Any]:
@@ -196,22 +187,25 @@ def _compare(results: Results, shape: str) -> dict[str, Any]:
         (True, True): "remains",
         (True, False): "gone",
         (False, True): "only with recomputed statistics",
-        (False, False): "not there",
+        (False, False): "absent",
     }[there, remains]
     return {
         "interpolated": float(np.mean(before)),
         "recomputed": float(np.mean(after)),
-        "recomputed - interpolated": interval(after - before),
+        "recomputed - interpolated": comparisons.difference(after, before),
         "verdict": verdict,
     }
 
 
-def _answer(verdicts: Counter[str]) -> str:
+def _artefacts(compared: dict[str, dict[str, Any]]) -> Observations:
+    """Whether BatchNorm statistics explain what the curves show; open where they show nothing."""
+    verdicts = Counter(c["verdict"] for shapes in compared.values() for c in shapes.values())
     gone, remains = verdicts["gone"], verdicts["remains"]
-    if not gone + remains:
-        return "there is no anomaly to explain"
-    if not remains:
-        return "yes: all are gone with recomputed statistics"
-    if not gone:
-        return "no: all remain with recomputed statistics"
-    return f"in part: {gone} of {gone + remains} are gone with recomputed statistics"
+    return {
+        "artefact": Observation(
+            f"humps of MIR and dips of HDR above {FLOOR} with interpolated BatchNorm statistics "
+            "(gone with recomputed statistics: artefacts of the statistics)",
+            dict(verdicts),
+            remains == 0 if gone + remains else None,
+        )
+    }

@@ -1,6 +1,7 @@
 """Grokking on modular arithmetic, with MIR and HDR along the way (Figure 7 of Song et al. 2024)."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,16 +16,23 @@ from infojax import collapse, losses, population, training
 from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
-from infojax.population.statistics import Statistics
-from infojax.training import loop, processes
-from launch import observations, plots, seeds
-from launch.workdir import write_json
+from launch import seeds
+from launch.plots.grokking import figures
+from launch.results import grokking, observations
+from launch.settings import check_at_least, check_choice
 
+__all__ = ["TRACED", "build", "check", "figures", "run", "run_seed"]
+
+# Fields that one compiled program serves in every value.
+TRACED = frozenset({"seed"})
 _LOSSES = {
     "margin": losses.cross_entropy,
     "ordinary": optax.softmax_cross_entropy_with_integer_labels,
 }
 _POPULATION_RTOL = 1e-3  # relative standard error of MIR, where it is estimated
+
+
+Measure = Callable[[training.Params, modular.Examples, modular.Examples], dict[str, jax.Array]]
 
 
 class Program(NamedTuple):
@@ -33,26 +41,20 @@ class Program(NamedTuple):
     model: PairTransformer
     update: training.Update
     advance: training.Advance
-    measure: Any
+    measure: Measure
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Trains all seeds, draws the figures and writes the summary."""
-    _check(config)
-    program = build(config)
-    for seed, directory in seeds.directories(workdir, config).items():
-        run_seed(program, config, seed, directory)
-    if not processes.first():
-        return
-    histories = seeds.histories(workdir, config)
-    n = max(config.metric_batch_sizes)
-    write_json(
-        workdir / "summary.json",
-        observations.summarize(
-            histories, [observations.of_grokking(history, n) for history in histories]
-        ),
+    check(config)
+    observe = functools.partial(grokking.observe, n=max(config.metric_batch_sizes))
+    seeds.run(
+        config,
+        workdir,
+        functools.partial(run_seed, build(config), config),
+        lambda histories: observations.summarize(histories, observe),
+        figures,
     )
-    plots.draw([workdir], workdir / "figures")
 
 
 def build(config: ConfigDict) -> Program:
@@ -75,19 +77,17 @@ def build(config: ConfigDict) -> Program:
         return jnp.sum(weights * example_loss(logits, examples.results))
 
     update = training.Update(training.stateless(loss_fn), optimizer)
-    return Program(
-        model,
-        update,
-        training.make_train_step(update),
-        jax.jit(
-            functools.partial(measure, model, config.metric_batch_sizes, config.population_splits)
-        ),
+    measured = functools.partial(
+        measure, model, config.metric_batch_sizes, config.population_splits
     )
+    return Program(model, update, training.make_train_step(update), jax.jit(measured))
 
 
-def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -> None:
-    """Trains one seed, or goes on with it."""
-    training, test = modular.split_examples(
+def run_seed(
+    program: Program, config: ConfigDict, seed: int, directory: Path
+) -> training.TrainState:
+    """Trains one seed, or resumes; returns its final state."""
+    fitted, test = modular.split_examples(
         config.modulus, config.operation, config.train_fraction, seed
     )
     largest = max(config.metric_batch_sizes)
@@ -96,26 +96,27 @@ def run_seed(program: Program, config: ConfigDict, seed: int, directory: Path) -
             f"metric_batch_sizes holds {largest}, more than the {len(test.results)} test "
             "examples; use smaller ones"
         )
-    params = program.model.init(jax.random.key(seed), training.operands[:1])["params"]
-    batch = training.shard_padded(training, jax.local_device_count())
+    params = program.model.init(jax.random.key(seed), fitted.operands[:1])["params"]
+    batch = training.shard_padded(fitted, jax.local_device_count())
     order = np.random.default_rng([seed, 1]).permutation(len(test.results))
     test = modular.Examples(*(x[order] for x in test))  # so that test batches are its first rows
 
     def evaluate(replicated: training.TrainState) -> training.Metrics:
         state = training.single(replicated)
-        metrics = program.measure(state.params, training, test)
+        metrics = program.measure(state.params, fitted, test)
         metrics["train/loss_spike"] = state.spike
         return {name: float(value) for name, value in metrics.items()}
 
-    seeds.fit(
+    plan = training.Plan(
         directory,
-        config,
-        training.init_state(program.update, params),
-        lambda state, count: program.advance(state, batch, count),
         evaluate,
-        loop.evaluation_steps(config.num_steps, config.eval_every),
+        training.evaluation_steps(config.num_steps, config.eval_every),
+        config.checkpoint_every,
+        config.steps_per_call,
         ("train/loss", "test/accuracy", f"test/mir_{largest}", f"test/hdr_{largest}"),
     )
+    state = training.init_state(program.update, params)
+    return training.fit(state, lambda state, count: program.advance(state, batch, count), plan)
 
 
 def _outputs(
@@ -129,36 +130,21 @@ def measure(
     model: PairTransformer,
     batch_sizes: tuple[int, ...],
     population_splits: tuple[str, ...],
-    params: Any,
-    training: modular.Examples,
+    params: training.Params,
+    fitted: modular.Examples,
     test: modular.Examples,
 ) -> dict[str, jax.Array]:
     """Returns every recorded metric of some parameters.
 
     MIR, HDR and entropies at the sample level are those of the first n test examples, n in
-    batch_sizes; those at the class level, and of the population, use all examples of the split.
+    batch_sizes; at the class level, and of the population, all examples of the split count.
     """
     head = params["unembed"][:-1]  # "=" is never a result
     metrics: dict[str, jax.Array] = {}
-    for split, examples in (("train", training), ("test", test)):
+    for split, examples in (("train", fitted), ("test", test)):
         features, logits = _outputs(model, params, examples)
-        hits = jnp.argmax(logits, -1) == examples.results
-        statistics = Statistics.zeros(*head.shape).update(features, examples.results)
-        by_class = population.class_interplay(statistics, head)
-        metrics |= {
-            f"{split}/accuracy": jnp.mean(hits.astype(jnp.float32)),
-            f"{split}/loss": jnp.mean(losses.cross_entropy(logits, examples.results)),
-            f"{split}/class_mir": by_class.mir,
-            f"{split}/class_hdr": by_class.hdr,
-            f"{split}/nc1": collapse.neural_collapse(statistics, head).nc1,
-        }
-        if split in population_splits:
-            whole = population.interplay(statistics, head, rtol=_POPULATION_RTOL)
-            metrics |= {
-                f"{split}/population_mir": whole.mir,
-                f"{split}/population_hdr": whole.hdr,
-                f"{split}/population_mir_error": whole.standard_error.mir,
-            }
+        found = _of_split(features, logits, examples, head, split in population_splits)
+        metrics |= {f"{split}/{name}": value for name, value in found.items()}
     for n in batch_sizes:
         sample = infojax.sample_interplay(features[:n], test.results[:n], head)
         metrics |= {
@@ -172,13 +158,36 @@ def measure(
     return metrics
 
 
-def _check(config: ConfigDict) -> None:
+def _of_split(
+    features: jax.Array, logits: jax.Array, examples: modular.Examples, head: jax.Array, whole: bool
+) -> dict[str, jax.Array]:
+    """Metrics of all examples of a split; with `whole` also MIR and HDR at the sample level."""
+    hits = jnp.argmax(logits, -1) == examples.results
+    statistics = population.Statistics.zeros(*head.shape).update(features, examples.results)
+    by_class = population.class_interplay(statistics, head)
+    found = {
+        "accuracy": jnp.mean(hits.astype(jnp.float32)),
+        "loss": jnp.mean(losses.cross_entropy(logits, examples.results)),
+        "class_mir": by_class.mir,
+        "class_hdr": by_class.hdr,
+        "nc1": collapse.neural_collapse(statistics, head).nc1,
+    }
+    if whole:
+        interplay = population.interplay(statistics, head, rtol=_POPULATION_RTOL)
+        found |= {
+            "population_mir": interplay.mir,
+            "population_hdr": interplay.hdr,
+            "population_mir_error": interplay.standard_error.mir,
+        }
+    return found
+
+
+def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run; the data check their own."""
-    if config.loss not in _LOSSES:
-        raise UserError(f"loss = {config.loss!r} is unknown; use margin or ordinary")
+    check_choice(config, "loss", _LOSSES)
     counts = ("num_seeds", "num_steps", "eval_every", "checkpoint_every", "steps_per_call")
     sizes = ("d_model", "num_heads", "d_mlp", "warmup_steps")
-    seeds.check_at_least(config, dict.fromkeys(counts + sizes, 1))
+    check_at_least(config, dict.fromkeys(counts + sizes, 1))
     for name, most in {"learning_rate": 1e3, "weight_decay": 1e3, "beta1": 1, "beta2": 1}.items():
         if not 0 <= config[name] < most:
             raise UserError(f"{name} must lie in [0, {most:g}), got {config[name]}")

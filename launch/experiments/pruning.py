@@ -1,21 +1,23 @@
 """MIR and HDR between the features of a network before and after pruning (Figure 6)."""
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from infojax.errors import UserError
-from infojax.training import processes
-from infojax.training.progress import Progress
-from infojax.training.recorder import append_line, read_lines
-from launch import fine_tuning, plots, pruning_summary, seeds, supervised
+from infojax.training import processes, storage
+from launch import classification, experiment, fine_tuning, ledger, plots, runs, seeds
 from launch import workdir as workdirs
-from launch.fine_tuning import METHODS, Study, Trained
+from launch.fine_tuning import METHODS, Program, Trained
+from launch.ledger import Ledger
+from launch.plots.pruning import figures
+from launch.results import pruning
+from launch.settings import Settings, check_at_least
 
-POINTS = "points.jsonl"
+__all__ = ["figures", "run"]
+
 _STUDY = (
     "trained",
     "sparsities",
@@ -26,7 +28,7 @@ _STUDY = (
     "gradual_steps",
     "mask_every",
 )
-_NETWORK = (  # what a trained run must have in common with the study
+_NETWORK = (  # settings that a trained run must share with the study
     "dataset",
     "train_size",
     "validation_fraction",
@@ -38,42 +40,33 @@ _NETWORK = (  # what a trained run must have in common with the study
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Trains the networks if none are given, and prunes them to each point not done yet."""
+    """Trains the networks if none are given, and prunes them to every point that is missing."""
     check(config)
-    path = workdir / POINTS
-    recorded = processes.from_first(lambda: read_lines(path))
-    done = [(p["seed"], p["method"], p["sparsity"]) for p in recorded]
-    every = [(seed, *point) for seed in _seeds(config) for point in points(config)]
-    left = [point for point in every if point not in done]
-    if left:
-        directory = Path(config.trained) if config.trained else train_first(config, workdir)
-        study = fine_tuning.build(config, finetune_config(config))
-    with Progress(len(every), len(done), ("seed", "sparsity")) as bar:
-        for seed, of_seed in itertools.groupby(left, lambda point: point[0]):
-            trained = load(study, directory, seed)
-            for _, method, sparsity in of_seed:
-                point = {"seed": seed, "method": method, "sparsity": sparsity}
+    keys = [(seed, *point) for seed in seeds.of(config) for point in points(config)]
+    with Ledger(workdir, ("seed", "method", "sparsity"), keys, ("seed", "sparsity")) as book:
+        if book.missing:
+            directory = Path(config.trained) if config.trained else train_first(config, workdir)
+            program = fine_tuning.build(config, finetune_config(config))
+        for seed, missing in itertools.groupby(list(book.missing), lambda key: key[0]):
+            trained = load(program, directory, seed)
+            for key in missing:
+                _, method, sparsity = key
                 at = workdir / f"seed-{seed}" / f"{method},sparsity={sparsity}"
-                found = fine_tuning.prune(study, trained, method, sparsity, at)
-                if processes.first():
-                    append_line(path, point | found)
-                done.append((seed, method, sparsity))
-                bar.update(len(done), point)
-            report(config, workdir)
-    report(config, workdir)
+                found = fine_tuning.prune(program, trained, method, sparsity, at)
+                book.append(key, found, {"seed": seed, "sparsity": sparsity})
+            report(book.points, config, workdir)
+    report(book.points, config, workdir)
 
 
-def report(config: ConfigDict, workdir: Path) -> None:
-    """Writes the summary of the points that are done, and draws the figures."""
-    if not processes.first():
-        return
-    summary = pruning_summary.summarize(read_lines(workdir / POINTS), config)
-    workdirs.write_json(workdir / "summary.json", summary)
-    plots.draw([workdir], workdir / "figures")
+def report(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
+    """Writes the summary of the points that are finished, and draws the figures."""
+    if processes.first():
+        storage.write_json(workdir / "summary.json", pruning.summarize(points, config))
+        plots.draw(figures, [workdir], workdir / "figures")
 
 
 def points(config: ConfigDict) -> list[tuple[str, float]]:
-    """Methods and sparsities; a sparsity of 0 is the same for all methods, the first one's."""
+    """Methods and sparsities; sparsity 0 is the same for all methods and run with the first."""
     pairs = itertools.product(config.methods, config.sparsities)
     return [(m, float(s)) for m, s in pairs if s > 0 or m == config.methods[0]]
 
@@ -98,35 +91,33 @@ def finetune_config(config: ConfigDict) -> ConfigDict:
 
 def train_first(config: ConfigDict, workdir: Path) -> Path:
     """Trains the networks of all seeds as a run of its own, and returns its directory."""
-    directory = workdir / "trained"
-    plain = supervised_config(config)
+    directory, plain = workdir / "trained", supervised_config(config)
     processes.from_first(lambda: workdirs.prepare(directory, plain))
-    supervised.run(plain, directory)
+    experiment.load(plain.experiment).run(plain, directory)
     return directory
 
 
-def load(study: Study, directory: Path, seed: int) -> Trained:
+def load(program: Program, directory: Path, seed: int) -> Trained:
     """Reads a trained network.
 
     Raises:
       UserError: the run is not one of this network, lacks the seed, or is not finished.
     """
-    config = ConfigDict(processes.from_first(lambda: _config_of_run(study.config, directory, seed)))
+    found = processes.from_first(lambda: _config_of_run(program.config, directory, seed))
+    config = Settings(found)
     at = seeds.directories(directory, config)[seed]
-    state = fine_tuning.read_checkpoint(at, supervised.init_state(study.program, config, seed))
+    template = classification.init_state(program.network, config, seed)
+    state = fine_tuning.read_checkpoint(at, template)
     if state is None or int(state.step) < config.num_steps:
-        raise UserError(f"trained = {at} is not trained to its end yet; run it again to go on")
-    return fine_tuning.trained(study, seed, supervised.evaluated_params(state), state.model_state)
+        raise UserError(f"trained = {at} has not finished training; run it again to resume")
+    params = classification.evaluated_params(state)
+    return fine_tuning.measure_trained(program, seed, params, state.model_state)
 
 
 def _config_of_run(config: ConfigDict, directory: Path, seed: int) -> dict[str, Any]:
-    """The settings of a run that a study can start from."""
-    path = directory / "config.json"
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"trained = {directory} is not a run: it has no config.json") from error
-    if found.get("experiment") != "supervised":
+    """The settings of a run that the study can start from."""
+    found = runs.read_config(directory)
+    if found["experiment"] != "supervised":
         raise UserError(f"trained = {directory} is not a run of the experiment supervised")
     others = [name for name in _NETWORK if found.get(name) != config[name]]
     if others:
@@ -135,19 +126,15 @@ def _config_of_run(config: ConfigDict, directory: Path, seed: int) -> dict[str, 
         raise UserError(
             f"trained = {directory} is a run of another network ({changes}); set {flags}"
         )
-    at = seeds.directories(directory, ConfigDict(found)).get(seed)
+    at = seeds.directories(directory, Settings(found)).get(seed)
     if at is None or not (at / "checkpoints").is_dir():
         raise UserError(f"trained = {directory} holds no checkpoints of seed {seed}")
     return found
 
 
-def _seeds(config: ConfigDict) -> range:
-    return range(config.seed, config.seed + config.num_seeds)
-
-
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
-    seeds.check_at_least(
+    check_at_least(
         config,
         {
             "num_seeds": 1,
@@ -169,5 +156,5 @@ def check(config: ConfigDict) -> None:
             f"gradual_steps = {config.gradual_steps} must be a multiple of mask_every = "
             f"{config.mask_every} and at most finetune_steps = {config.finetune_steps}"
         )
-    supervised.check(supervised_config(config))
-    supervised.check(finetune_config(config))
+    classification.check(supervised_config(config))
+    classification.check(finetune_config(config))

@@ -1,5 +1,7 @@
 """Prompt learning: context vectors of a frozen CLIP, with cross-entropy alone and with CMA."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +20,13 @@ from infojax.errors import UserError
 from infojax.models import clip_weights
 from infojax.models.clip import CLIP, Architecture, Tower
 from infojax.moments import unit_rows
-from infojax.training import loop, processes
-from launch import adaptation, encoders, paired, plots, seeds
-from launch.observations import spread
-from launch.workdir import write_json
+from infojax.training import processes
+from launch import adaptation, encoders, seeds
+from launch.plots.prompt_learning import figures
+from launch.results import prompt_learning
+from launch.settings import check_at_least, check_choice
+
+__all__ = ["figures", "run"]
 
 RANDOM = "random"
 _GELU = {"auto": None, "gelu": False, "quick_gelu": True}
@@ -29,15 +34,15 @@ _RANDOM_ARCHITECTURE = Architecture(32, 16, 4, Tower(32, 2, 2), 32, 49_408, Towe
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-class Problem(NamedTuple):
+class Program(NamedTuple):
     """What all seeds share.
 
     Attributes:
       model: the frozen model.
       params: its parameters.
-      features: of all images, and of the classes' texts in the zero-shot prompt.
-      tokens: prompt of each class, int32 [C, L], with placeholders where the context goes.
-      weights: λ of each context that is learned, float32 [M]; the first is 0.
+      features: of all images, and of the class texts in the zero-shot prompt.
+      tokens: prompt of each class, int32 [C, L], with placeholders for the context.
+      weights: λ of each learned context, float32 [M]; the first is 0.
     """
 
     model: CLIP
@@ -47,8 +52,8 @@ class Problem(NamedTuple):
     weights: np.ndarray
 
 
-class Data(NamedTuple):
-    """What a replica's loss is computed from.
+class Source(NamedTuple):
+    """What every replica draws its share of a batch from.
 
     Attributes:
       params: of the frozen model.
@@ -65,17 +70,19 @@ class Data(NamedTuple):
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Learns the contexts of all seeds, draws the figure and writes the summary."""
-    _check(config)
-    problem = build(config, workdir)
-    for seed, directory in seeds.directories(workdir, config).items():
-        run_seed(problem, config, seed, directory)
-    if processes.first():
-        finals = [history[-1] for history in seeds.histories(workdir, config)]
-        write_json(workdir / "summary.json", summarize(problem, finals))
-        plots.draw([workdir], workdir / "figures")
+    check(config)
+    program = build(config, workdir)
+    zero_shot = adaptation.zero_shot(program.features)
+    seeds.run(
+        config,
+        workdir,
+        functools.partial(run_seed, program, config),
+        lambda histories: prompt_learning.summarize(histories, _names(program), zero_shot),
+        figures,
+    )
 
 
-def build(config: ConfigDict, workdir: Path) -> Problem:
+def build(config: ConfigDict, workdir: Path) -> Program:
     """Loads the model and encodes the images, once for a work directory."""
     if config.checkpoint == RANDOM:
         model = CLIP(_RANDOM_ARCHITECTURE)
@@ -91,7 +98,7 @@ def build(config: ConfigDict, workdir: Path) -> Problem:
         features.class_names, config.context_tokens, model.architecture.context_length
     )
     weights = np.array([0, *config.alignment_weights], np.float32)
-    return Problem(model, params, features, tokens, weights)
+    return Program(model, params, features, tokens, weights)
 
 
 def _features(config: ConfigDict, workdir: Path, model: CLIP, params: Any) -> Features:
@@ -118,86 +125,107 @@ def _images(config: ConfigDict) -> tuple[list, np.ndarray, tuple[str, ...]]:
     return images, digits.target.astype(np.int32), _DIGITS
 
 
-def run_seed(problem: Problem, config: ConfigDict, seed: int, directory: Path) -> None:
-    """Learns the contexts of one seed, or goes on with it."""
-    features = problem.features
-    shots = few_shot.draw_shots(features, config.shots, seed)
-    plan = few_shot.draw_batches(shots.train, config.num_steps, config.batch_size, seed)
-    shares = plan.reshape(len(plan), jax.device_count(), -1).swapaxes(0, 1)
-    first = jax.process_index() * jax.local_device_count()
-    plan = training.put_shards(shares[first : first + jax.local_device_count()])
-    params, images, labels = training.replicate((problem.params, features.images, features.labels))
-    data = Data(params, images, labels, plan)
-    size = min(config.batch_size, len(shots.train)) / jax.device_count()
+def run_seed(
+    program: Program, config: ConfigDict, seed: int, directory: Path
+) -> training.TrainState:
+    """Learns the contexts of one seed, or resumes; returns the final state."""
+    shots = few_shot.draw_shots(program.features, config.shots, seed)
+    source, size = make_source(program, config, shots, seed)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     update = training.Update(
-        make_loss(problem, config.variant, size),
+        make_loss(program, config.variant, size),
         optax.adamw(schedule, weight_decay=config.weight_decay),
     )
-    width = problem.model.architecture.text.width
-    start = 0.02 * jax.random.normal(jax.random.key(seed), (config.context_tokens, width))
-    contexts = jnp.tile(start, (len(problem.weights), 1, 1))
     loop_on_device = jax.default_backend() != "cpu"  # 3 times slower there
     advance = training.make_train_step(update, loop_on_device)
-    measure = jax.jit(make_measure(problem, shots))
+    measure = jax.jit(make_measure(program, shots))
 
     def evaluate(replicated: training.TrainState) -> training.Metrics:
         contexts = training.single(replicated.params)
-        return {k: float(v) for k, v in measure(contexts, problem.params).items()}
+        return {k: float(v) for k, v in measure(contexts, program.params).items()}
 
-    seeds.fit(
+    plan = training.Plan(
         directory,
-        config,
-        training.init_state(update, contexts),
-        lambda state, count: advance(state, data, count),
         evaluate,
-        loop.evaluation_steps(config.num_steps, config.eval_every),
-        ("train/loss", f"test/accuracy_{_names(problem)[0]}"),
+        training.evaluation_steps(config.num_steps, config.eval_every),
+        config.checkpoint_every,
+        config.steps_per_call,
+        ("train/loss", f"test/accuracy_{_names(program)[0]}"),
     )
+    state = training.init_state(update, init_contexts(program, config, seed))
+    return training.fit(state, lambda state, count: advance(state, source, count), plan)
 
 
-def make_loss(problem: Problem, variant: str, size: float) -> training.LossFn:
+def init_contexts(program: Program, config: ConfigDict, seed: int) -> jax.Array:
+    """Returns contexts [M, m, width]: the same start for every λ."""
+    width = program.model.architecture.text.width
+    start = 0.02 * jax.random.normal(jax.random.key(seed), (config.context_tokens, width))
+    return jnp.tile(start, (len(program.weights), 1, 1))
+
+
+def make_source(
+    program: Program, config: ConfigDict, shots: Shots, seed: int
+) -> tuple[Source, float]:
+    """Puts the data and each replica's plan on the devices.
+
+    Returns:
+      The source, and the images of a batch that are no padding, over the number of replicas.
+    """
+    features = program.features
+    plan = few_shot.draw_batches(shots.train, config.num_steps, config.batch_size, seed)
+    shares = plan.reshape(len(plan), jax.device_count(), -1).swapaxes(0, 1)
+    first = jax.process_index() * jax.local_device_count()
+    shares = training.put_shards(shares[first : first + jax.local_device_count()])
+    arrays = jnp.asarray(features.images), jnp.asarray(features.labels)
+    params, images, labels = training.replicate((program.params, *arrays))
+    size = min(config.batch_size, len(shots.train)) / jax.device_count()
+    return Source(params, images, labels, shares), size
+
+
+def make_loss(program: Program, variant: str, size: float) -> training.LossFn:
     """Returns the sum over contexts of `(1 - λ) CE + λ CMA`.
 
     Args:
-      problem: with the weights λ.
+      program: with the weights λ.
       variant: of the alignment.
       size: images of a batch that are no padding, over the number of replicas.
     """
 
-    def loss_fn(contexts, model_state, data, index):
-        rows = data.plan[index]
+    def loss_fn(contexts, model_state, source: Source, index):
+        rows = source.plan[index]
         inside = rows >= 0
-        images, y = data.images[rows], jnp.where(inside, data.labels[rows], -1)
-        scale = jnp.exp(data.params["logit_scale"])
+        images, y = source.images[rows], jnp.where(inside, source.labels[rows], -1)
+        scale = jnp.exp(source.params["logit_scale"])
 
         def of_context(context, weight):
-            texts = encode(problem, data.params, context)
+            texts = encode(program, source.params, context)
             logits = scale * images @ texts.T
             ce = losses.cross_entropy(logits, jnp.maximum(y, 0))
             ce = jnp.sum(jnp.where(inside, ce, 0)) / size
             cma = losses.cross_modal_alignment(images, texts, y, variant, training.AXIS)
             return (1 - weight) * ce + weight * cma
 
-        return jnp.sum(jax.vmap(of_context)(contexts, problem.weights)), (model_state, {})
+        return jnp.sum(jax.vmap(of_context)(contexts, program.weights)), (model_state, {})
 
     return loss_fn
 
 
-def encode(problem: Problem, params: Any, context: jax.Array) -> jax.Array:
+def encode(program: Program, params: Any, context: jax.Array) -> jax.Array:
     """Normalised text features [C, D] with a context [m, width] in front of the class names."""
-    texts = problem.model.apply({"params": params}, problem.tokens, context, method="encode_text")
+    texts = program.model.apply({"params": params}, program.tokens, context, method="encode_text")
     return unit_rows(jnp.asarray(texts))
 
 
-def make_measure(problem: Problem, shots: Shots):
+def make_measure(
+    program: Program, shots: Shots
+) -> Callable[[jax.Array, Any], dict[str, jax.Array]]:
     """Returns `measure(contexts, params)`: metrics of each context, by name and λ."""
-    features = problem.features
+    features = program.features
     members = adaptation.class_members(features)
 
     def measure(contexts, params):
         def of_context(context):
-            texts = encode(problem, params, context)
+            texts = encode(program, params, context)
             logits = jnp.exp(params["logit_scale"]) * features.images @ texts.T
             hits = (jnp.argmax(logits, 1) == features.labels).astype(jnp.float32)
             loss = losses.cross_entropy(logits, features.labels)
@@ -217,62 +245,28 @@ def make_measure(problem: Problem, shots: Shots):
             }
 
         values = jax.lax.map(of_context, contexts)
-        names = _names(problem)
+        names = _names(program)
         return {f"{k}_{name}": v[i] for k, v in values.items() for i, name in enumerate(names)}
 
     return measure
 
 
-def summarize(problem: Problem, finals: list[dict[str, float]]) -> dict[str, Any]:
-    """What summary.json holds, from the last records: λ is chosen on validation images alone."""
-    ce, *names = _names(problem)
-    chosen = [
-        max(
-            names, key=lambda n: (final[f"validation/accuracy_{n}"], -final[f"validation/loss_{n}"])
-        )
-        for final in finals
-    ]
-    accuracy = {
-        "ce": [final[f"test/accuracy_{ce}"] for final in finals],
-        "ce_cma": [final[f"test/accuracy_{n}"] for final, n in zip(finals, chosen, strict=True)],
-    }
-    features = problem.features
-    hits = np.argmax(features.images @ features.texts.T, 1) == features.labels
-    return {
-        "steps": finals[0]["step"],
-        "seconds": [final["seconds"] for final in finals],
-        "zero_shot": {"all": float(np.mean(hits)), "test": float(np.mean(hits[features.test]))},
-        "alignment_weight": [float(name) for name in chosen],
-        "test_accuracy": {method: spread(values) for method, values in accuracy.items()},
-        "differences": {"ce_cma - ce": paired.difference(accuracy["ce_cma"], accuracy["ce"])},
-        "final": {
-            name: spread([final[name] for final in finals])
-            for name in finals[0]
-            if name not in ("step", "seconds")
-        },
-    }
+def _names(program: Program) -> list[str]:
+    return [f"{weight:g}" for weight in program.weights]
 
 
-def _names(problem: Problem) -> list[str]:
-    return [f"{weight:g}" for weight in problem.weights]
-
-
-def _check(config: ConfigDict) -> None:
+def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
     positive = ("num_seeds", "shots", "context_tokens", "batch_size", "num_steps", "eval_every")
     limits = dict.fromkeys((*positive, "checkpoint_every", "steps_per_call"), 1)
-    seeds.check_at_least(config, limits | {"seed": 0, "vision_heads": 0})
+    check_at_least(config, limits | {"seed": 0, "vision_heads": 0})
     if not config.checkpoint:
         raise UserError(
             "checkpoint must name a file of CLIP weights (of OpenAI or open_clip), or be 'random'"
         )
-    if config.activation not in _GELU:
-        raise UserError(f"activation = {config.activation!r} is unknown; use {', '.join(_GELU)}")
-    if config.dataset not in ("directory", "digits"):
-        raise UserError(f"dataset = {config.dataset!r} is unknown; use directory or digits")
-    if config.variant not in alignment.VARIANTS:
-        known = ", ".join(alignment.VARIANTS)
-        raise UserError(f"variant = {config.variant!r} is unknown; use one of {known}")
+    check_choice(config, "activation", _GELU)
+    check_choice(config, "dataset", ("directory", "digits"))
+    check_choice(config, "variant", alignment.VARIANTS)
     if not config.alignment_weights or not all(0 < w <= 1 for w in config.alignment_weights):
         raise UserError("alignment_weights must hold weights in (0, 1], for example (0.1, 0.5)")
     if config.batch_size % jax.device_count():

@@ -1,6 +1,6 @@
 """MIR and HDR on the straight line between two trained networks (Figures 3 and 4).
 
-Endpoints are ordinary runs of `launch.supervised`, kept by what they were trained with.
+The endpoints are ordinary supervised runs, stored under the settings they were trained with.
 """
 
 import contextlib
@@ -21,13 +21,17 @@ from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.methods.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
-from infojax.training import evaluation, processes
-from infojax.training.progress import Progress
-from infojax.training.recorder import append_line, read_lines, read_records
-from launch import classifier, path_summary, plots, seeds, supervised
+from infojax.training import evaluation, processes, storage
+from launch import classification, ledger, plots, seeds, updates
 from launch import workdir as workdirs
+from launch.classification import Program
+from launch.ledger import Ledger
+from launch.plots.mode_connectivity import figures
+from launch.results import mode_connectivity
+from launch.settings import check_at_least
 
-POINTS = "points.jsonl"
+__all__ = ["figures", "run"]
+
 TREATMENTS = ("interpolated", "recomputed", "first")
 _STUDY = (
     "learning_rates",
@@ -37,12 +41,12 @@ _STUDY = (
     "endpoints_dir",
     "num_seeds",
 )
-_STREAMS = {"trunk": 1, "a": 1, "b": 2}  # of data; a is what supervised trains with the seed
+_STREAMS = {"trunk": 1, "a": 1, "b": 2}  # of data; "a" is the supervised run of the seed
 _RECOMPUTE = 3
 
 
 class Network(NamedTuple):
-    """What is interpolated, with a leading axis of devices; BatchNorm statistics are its state."""
+    """What is interpolated, with a leading device axis; the state is the BatchNorm statistics."""
 
     params: Any
     model_state: Any
@@ -52,50 +56,38 @@ Line = Callable[[Network, Network, float], dict[str, training.Metrics]]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Trains the pairs that are not there yet, and measures each point that is not done yet."""
+    """Trains the pairs that are missing, and measures every point that is missing."""
     check(config)
-    path = workdir / POINTS
-    recorded = processes.from_first(lambda: read_lines(path))
-    done = {(p["seed"], p["learning_rate"], p["omega"]) for p in recorded}
-    pairs = list(itertools.product(_seeds(config), config.learning_rates))
-    left = {
-        pair: [omega for omega in omegas(config) if (*pair, omega) not in done] for pair in pairs
-    }
-    if any(left.values()):
-        program = supervised.build(endpoint_config(config, *pairs[0], "a"))
-        line = make_line(program, config)
-    with Progress(len(pairs) * config.num_omegas, len(done), ("learning_rate", "omega")) as bar:
-        for (seed, rate), missing in left.items():
-            if not missing:
-                continue
+    keys = list(itertools.product(seeds.of(config), config.learning_rates, omegas(config)))
+    program: Program | None = None
+    with Ledger(workdir, ("seed", "learning_rate", "omega"), keys, ("omega",)) as book:
+        for (seed, rate), missing in itertools.groupby(list(book.missing), lambda key: key[:2]):
+            if program is None:
+                program = classification.build(endpoint_config(config, seed, rate, "a"))
+                line = make_line(program, config)
             a, b = (train_endpoint(program, config, workdir, seed, rate, m) for m in "ab")
-            for omega in missing:
-                started = time.monotonic()
-                point = {"seed": seed, "learning_rate": rate, "omega": omega}
-                point |= line(a, b, omega)
+            for key in missing:
+                started, omega = time.monotonic(), key[2]
+                point: ledger.Point = dict(line(a, b, omega))
                 point["seconds"] = round(time.monotonic() - started, 3)
-                if processes.first():
-                    append_line(path, point)
-                done.add((seed, rate, omega))
-                bar.update(len(done), {"learning_rate": rate, "omega": omega})
-            report(config, workdir)
-    report(config, workdir)
+                book.append(key, point, {"omega": omega})
+            report(book.points, config, workdir)
+    report(book.points, config, workdir)
 
 
-def report(config: ConfigDict, workdir: Path) -> None:
-    """Writes the summary of the pairs that are done, and draws the figures."""
+def report(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
+    """Writes the summary of the pairs that are finished, and draws the figures."""
     if not processes.first():
         return
-    points = read_lines(workdir / POINTS)
     trained = [
-        read_records(_directory(config, workdir, seed, rate, member))[-1]["seconds"]
+        training.read_records(_directory(config, workdir, seed, rate, member))[-1]["seconds"]
         for seed, rate in {(p["seed"], p["learning_rate"]): None for p in points}
         for member in (["trunk"] if config.fork_step else []) + ["a", "b"]
     ]
     seconds = {"training": sum(trained), "measuring": sum(p["seconds"] for p in points)}
-    summary = {"seconds": seconds} | path_summary.summarize(points, config)
-    workdirs.write_json(workdir / "summary.json", summary)
-    plots.draw([workdir], workdir / "figures")
+    summary = {"seconds": seconds} | mode_connectivity.summarize(points, config)
+    storage.write_json(workdir / "summary.json", summary)
+    plots.draw(figures, [workdir], workdir / "figures")
 
 
 def omegas(config: ConfigDict) -> list[float]:
@@ -115,26 +107,22 @@ def endpoint_config(config: ConfigDict, seed: int, rate: float, member: str) -> 
 
 
 def train_endpoint(
-    program: supervised.Program,
-    config: ConfigDict,
-    workdir: Path,
-    seed: int,
-    rate: float,
-    member: str,
+    program: Program, config: ConfigDict, workdir: Path, seed: int, rate: float, member: str
 ) -> Network:
-    """Trains one of the two networks of a pair, unless it is there, and returns it.
+    """Returns one of the two networks of a pair, trained if it is missing.
 
     Raises:
-      UserError: a network of other settings is in its place.
+      UserError: its directory holds a network of other settings.
     """
     endpoint = endpoint_config(config, seed, rate, member)
-    state = supervised.init_state(program, endpoint, seed)
+    state = classification.init_state(program, endpoint, seed)
     place = lambda member: _directory(config, workdir, seed, rate, member)  # noqa: E731
     if config.fork_step:
-        shared = endpoint_config(config, seed, rate, "trunk")
-        state = _train(program, shared, config.fork_step, state, place("trunk"))
+        trunk = endpoint_config(config, seed, rate, "trunk")
+        state = _train(program, trunk, config.fork_step, state, place("trunk"))
     state = _train(program, endpoint, config.num_steps, state, place(member))
-    return Network(*training.replicate((supervised.evaluated_params(state), state.model_state)))
+    params = classification.evaluated_params(state)
+    return Network(*training.replicate((params, state.model_state)))
 
 
 def _directory(config: ConfigDict, workdir: Path, seed: int, rate: float, member: str) -> Path:
@@ -142,25 +130,32 @@ def _directory(config: ConfigDict, workdir: Path, seed: int, rate: float, member
     return root / f"rate={rate},seed={seed}" / member
 
 
-def _train(program, endpoint, num_steps, state, directory) -> training.TrainState:
+def _train(
+    program: Program,
+    endpoint: ConfigDict,
+    num_steps: int,
+    state: training.TrainState,
+    directory: Path,
+) -> training.TrainState:
     shorter = endpoint.copy_and_resolve_references()
     shorter.num_steps = num_steps
     with contextlib.ExitStack() as stack:
 
-        def take():  # other studies may look for their networks in the same place
+        def take() -> None:  # other studies may use the same directory
             stack.enter_context(workdirs.locked(directory))
             workdirs.prepare(directory, endpoint)
 
         processes.from_first(take)
-        held = supervised.held_data(program, endpoint, endpoint.seed, _STREAMS[endpoint.member])
-        return supervised.fit(program, shorter, state, held, directory)
+        stream = _STREAMS[endpoint.member]
+        source = classification.make_source(program, endpoint, endpoint.seed, stream)
+        return classification.fit(program, shorter, state, source, directory)
 
 
-def make_line(program: supervised.Program, config: ConfigDict) -> Line:
+def make_line(program: Program, config: ConfigDict) -> Line:
     """Returns the function that measures the network at one point, under each treatment.
 
-    Each of its parts is compiled once for all points, and called from the host: XLA's CPU backend
-    is slow at convolutions within loops.
+    Its parts are compiled once for all points and called from the host: XLA's CPU backend is slow
+    at convolutions within loops.
     """
     between = training.mapped(interpolate)
     recompute = make_recompute(program, config)
@@ -184,18 +179,16 @@ def make_line(program: supervised.Program, config: ConfigDict) -> Line:
     return line
 
 
-def make_recompute(
-    program: supervised.Program, config: ConfigDict
-) -> Callable[[Any, Any], dict[str, Any]]:
-    """Returns the function from a network to its state with BatchNorm statistics of the data.
+def make_recompute(program: Program, config: ConfigDict) -> Callable[[Any, Any], dict[str, Any]]:
+    """Returns the function that recomputes a network's BatchNorm statistics.
 
-    These are of some training batches, augmented as in training, the same for all networks.
+    They come from training batches, augmented as in training, the same for all networks.
     """
 
     def of_batch(params, batch_stats, batch):
         def apply(params, batch_stats, batch):
             variables = {"params": params, "batch_stats": batch_stats}
-            images = classifier.standardise(program.data, batch)
+            images = updates.standardise(program.data, batch)
             updated = program.model.apply(variables, images, train=True, mutable=["batch_stats"])
             return updated[1]["batch_stats"]
 
@@ -214,8 +207,8 @@ def make_recompute(
     return recompute
 
 
-def training_batches(program: supervised.Program, config: ConfigDict) -> list[jax.Array]:
-    """Batches uint8 [devices, size, h, w, channels], in an order of their own."""
+def training_batches(program: Program, config: ConfigDict) -> list[jax.Array]:
+    """Batches uint8 [devices, size, h, w, channels], drawn with a stream of their own."""
     key = jax.random.fold_in(jax.random.key(config.seed), _RECOMPUTE)
     x, devices = jnp.asarray(program.data.train.images), jax.device_count()
     size, first = config.batch_size // devices, jax.process_index() * jax.local_device_count()
@@ -243,13 +236,9 @@ def _check_finite(found: dict[str, training.Metrics], omega: float) -> None:
                 )
 
 
-def _seeds(config: ConfigDict) -> range:
-    return range(config.seed, config.seed + config.num_seeds)
-
-
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
-    seeds.check_at_least(
+    check_at_least(
         config, {"num_omegas": 3, "recompute_batches": 1, "num_seeds": 1, "fork_step": 0}
     )
     if not config.learning_rates or len(set(config.learning_rates)) < len(config.learning_rates):
@@ -260,4 +249,4 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             f"treatments = {tuple(config.treatments)} must hold some of {', '.join(TREATMENTS)}"
         )
-    supervised.check(endpoint_config(config, config.seed, min(config.learning_rates), "a"))
+    classification.check(endpoint_config(config, config.seed, min(config.learning_rates), "a"))

@@ -1,0 +1,70 @@
+"""JSON and JSON lines on disk: files that a crash never leaves half written."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from infojax.errors import StorageError, UserError
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Context in which an OSError becomes a StorageError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file atomically."""
+    _replace(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
+    """Writes a file of JSON lines atomically."""
+    _replace(path, "".join(json.dumps(content) + "\n" for content in contents))
+
+
+def append_line(path: Path, content: dict[str, Any]) -> None:
+    """Appends an object to a file of JSON lines, after removing a line truncated by a crash."""
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        write_lines(path, read_lines(path))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps(content) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the objects of a file of JSON lines; none if the file does not exist.
+
+    A last line truncated by a crash is ignored.
+
+    Raises:
+      UserError: another line is not a JSON object.
+    """
+    if not path.exists():
+        return []
+    *whole, _ = path.read_bytes().split(b"\n")
+    return [_object(line, f"line {i} of {path}") for i, line in enumerate(whole, 1)]
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{where} is damaged; fix or remove it, or use another --workdir")
+    return content
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    with writing(path):
+        partial.write_text(text)
+        os.replace(partial, path)

@@ -1,0 +1,25 @@
+"""The experiments, one module each: `run(config, workdir)` and `figures(runs)`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # mypy holds the modules against the protocols
+    from launch.experiment import Experiment, Sweepable
+    from launch.experiments import (
+        crossmodal,
+        grokking,
+        mode_connectivity,
+        prompt_learning,
+        pruning,
+        semisupervised,
+        supervised,
+        sweep,
+    )
+
+    _EXPERIMENTS: tuple[Experiment, ...] = (
+        crossmodal,
+        mode_connectivity,
+        prompt_learning,
+        pruning,
+        sweep,
+    )
+    _SWEEPABLE: tuple[Sweepable, ...] = (grokking, semisupervised, supervised)

@@ -1,0 +1,42 @@
+"""Image classification with MIR and HDR over training (Figures 1 and 2, Table 2)."""
+
+import functools
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from infojax import training
+from launch import classification, seeds
+from launch.classification import TRACED, Program, build, check
+from launch.plots.supervised import figures
+from launch.results import observations, supervised
+
+__all__ = ["TRACED", "build", "check", "figures", "run", "run_seed"]
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Trains all seeds, draws the figures and writes the summary."""
+    check(config)
+    program = build(config)
+    observe = functools.partial(
+        supervised.observe,
+        split=program.split,
+        n=config.metric_batch_sizes[0],
+        num_classes=program.data.num_classes,
+    )
+    seeds.run(
+        config,
+        workdir,
+        functools.partial(run_seed, program, config),
+        lambda histories: observations.summarize(histories, observe),
+        figures,
+    )
+
+
+def run_seed(
+    program: Program, config: ConfigDict, seed: int, directory: Path
+) -> training.TrainState:
+    """Trains one seed, or resumes; returns its final state."""
+    state = classification.init_state(program, config, seed)
+    source = classification.make_source(program, config, seed)
+    return classification.fit(program, config, state, source, directory)

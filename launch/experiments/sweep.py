@@ -1,0 +1,113 @@
+"""A grid of runs that differ in a few fields, on the same seeds, compared in pairs."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from infojax.errors import UserError
+from infojax.training import processes, read_records, storage
+from launch import experiment, ledger, plots, seeds
+from launch.experiment import Sweepable
+from launch.ledger import Ledger
+from launch.plots.sweep import figures
+from launch.results import sweep
+
+__all__ = ["figures", "run"]
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Runs every point that is missing; table, summary and figures grow with each."""
+    swept = experiment.load_sweepable(config.point_experiment)
+    check(config, swept)
+    grid = {name_of(values): (values, point) for values, point in points(config)}
+    keys = [(name, seed) for name, (_, point) in grid.items() for seed in seeds.of(point)]
+    program, built_for = None, None
+    with Ledger(workdir, ("point", "seed"), keys, config.table_metrics) as book:
+        for name, missing in itertools.groupby(list(book.missing), lambda key: key[0]):
+            values, point = grid[name]
+            static = {k: v for k, v in point.to_dict().items() if k not in swept.TRACED}
+            if program is None or static != built_for:
+                program, built_for = swept.build(point), static
+            directory = workdir / "points" / name
+            places = seeds.directories(directory, point)
+            for key in missing:
+                last = _run_seed(swept, program, point, key[1], places[key[1]])
+                book.append(key, {"values": values, "record": last}, last)
+            if processes.first():
+                storage.write_json(directory / "config.json", json.loads(point.to_json()))
+            report(book.points, config, workdir)
+    report(book.points, config, workdir)
+    if processes.first():
+        print((workdir / "table.md").read_text())
+
+
+def _run_seed(
+    swept: Sweepable, program: Any, point: ConfigDict, seed: int, directory: Path
+) -> dict[str, float]:
+    """Runs one seed of a point; returns its last record."""
+    if processes.first():
+        print(f"{directory}: seed {seed}", flush=True)
+    swept.run_seed(program, point, seed, directory)
+    return processes.from_first(lambda: read_records(directory)[-1])
+
+
+def report(finished: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
+    """Writes the summary and the table of the points that are finished, and draws the figures."""
+    if not processes.first():
+        return
+    summary = sweep.summarize(_whole(finished, config), list(config.table_metrics))
+    storage.write_json(workdir / "summary.json", summary)
+    with storage.writing(workdir / "table.md"):
+        (workdir / "table.md").write_text(sweep.markdown(summary))
+    plots.draw(figures, [workdir], workdir / "figures")
+
+
+def _whole(finished: list[ledger.Point], config: ConfigDict) -> list[sweep.Point]:
+    """The points all of whose seeds are finished, in the order of the grid."""
+    found = []
+    for values, point in points(config):
+        own = {p["seed"]: p["record"] for p in finished if p["point"] == name_of(values)}
+        if own.keys() == set(seeds.of(point)):
+            found.append(sweep.Point(values, own))
+    missing = [
+        m for m in config.table_metrics for p in found for r in p.records.values() if m not in r
+    ]
+    if missing:
+        raise UserError(f"table_metrics: {missing[0]!r} is not recorded")
+    return found
+
+
+def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
+    """The values of each point, and its config."""
+    for row in config.points:
+        values = dict(zip(config.fields, row, strict=True))
+        point = config.copy_and_resolve_references()
+        with point.unlocked():
+            for name in ("fields", "points", "table_metrics", "point_experiment"):
+                del point[name]
+            point.experiment = config.point_experiment
+        point.update(values)
+        yield values, point
+
+
+def name_of(values: dict[str, Any]) -> str:
+    """The directory of a point."""
+    return ",".join(f"{name}={value}" for name, value in values.items())
+
+
+def check(config: ConfigDict, swept: Sweepable) -> None:
+    """Raises UserError for a grid that cannot be run, or a point of it."""
+    unknown = [name for name in config.fields if name not in config]
+    if unknown or not config.fields:
+        raise UserError(f"fields = {tuple(config.fields)} must name fields of the config")
+    rows = [tuple(row) for row in config.points]
+    if not rows or len(set(rows)) < len(rows):
+        raise UserError("points must hold at least one row of values, each of them once")
+    if any(len(row) != len(config.fields) for row in rows):
+        raise UserError(f"each row of points must hold {len(config.fields)} values, one per field")
+    for _, point in points(config):
+        swept.check(point)

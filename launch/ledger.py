@@ -1,0 +1,80 @@
+"""The ledger of a study: the points that are finished, one line each in points.jsonl."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infojax.errors import UserError
+from infojax.training import processes, storage
+from infojax.training.progress import Progress
+
+FILE = "points.jsonl"
+Key = tuple[Any, ...]
+Point = dict[str, Any]
+
+
+class Ledger:
+    """Context around the points of a study: which are finished, and what was measured.
+
+    A study that is started again continues with the points that are missing. The first process
+    writes; all processes hold the same points.
+    """
+
+    def __init__(
+        self, workdir: Path, fields: Sequence[str], keys: Sequence[Key], shown: Sequence[str] = ()
+    ) -> None:
+        """Reads the finished points.
+
+        Args:
+          workdir: directory of the study.
+          fields: names of the values that identify a point.
+          keys: those values for every point of the study, in order.
+          shown: names of the numbers on the progress bar.
+
+        Raises:
+          UserError: a line of the ledger is damaged.
+        """
+        self._path, self._fields = workdir / FILE, tuple(fields)
+        self.points = processes.from_first(lambda: storage.read_lines(self._path))
+        done = {self._key(point) for point in self.points}
+        self.missing = [key for key in keys if key not in done]
+        self._total = len(keys)
+        self._bar = Progress(self._total, self._total - len(self.missing), tuple(shown))
+
+    def __enter__(self) -> "Ledger":
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.__exit__(*exception)
+
+    def append(self, key: Key, content: Point, shown: dict[str, float] | None = None) -> None:
+        """Writes a finished point; the file is whole after every call.
+
+        Args:
+          key: values of the fields.
+          content: what was measured.
+          shown: numbers for the progress bar.
+        """
+        point = dict(zip(self._fields, key, strict=True)) | content
+        if processes.first():
+            storage.append_line(self._path, point)
+        self.points.append(point)
+        if key in self.missing:
+            self.missing.remove(key)
+            self._bar.update(self._total - len(self.missing), shown or {})
+
+    def _key(self, point: Point) -> Key:
+        return tuple(point.get(field) for field in self._fields)
+
+
+def read_points(workdir: Path) -> list[Point]:
+    """Returns the finished points of a study.
+
+    Raises:
+      UserError: there are none yet, or a line is damaged.
+    """
+    points = storage.read_lines(workdir / FILE)
+    if not points:
+        raise UserError(f"{workdir} holds no finished point yet: {FILE} is missing or empty")
+    return points

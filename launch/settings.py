@@ -1,0 +1,51 @@
+"""The settings of a run: a config whose missing fields are errors that the user can fix."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from infojax.errors import UserError
+
+
+class MissingField(UserError, AttributeError, KeyError):  # noqa: N818 - a kind of AttributeError
+    """An experiment asked for a field that its config lacks."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError prints a repr
+
+
+class Settings(ConfigDict):
+    """A resolved config; a missing field raises `MissingField`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            needed_by = f", which {self.experiment} needs" if "experiment" in self else ""
+            raise MissingField(f"the config has no field {name!r}{needed_by}")
+        return super().__getitem__(name)
+
+
+def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:
+    """Raises UserError for the first field below its limit."""
+    for name, limit in limits.items():
+        if config[name] < limit:
+            raise UserError(f"{name} must be at least {limit}, got {config[name]}")
+
+
+def check_below_one(config: ConfigDict, *names: str) -> None:
+    """Raises UserError for the first field outside [0, 1)."""
+    for name in names:
+        if not 0 <= config[name] < 1:
+            raise UserError(f"{name} must lie in [0, 1), got {config[name]}")
+
+
+def check_choice(config: ConfigDict, name: str, choices: Any) -> None:
+    """Raises UserError unless a field holds one of the choices."""
+    if config[name] not in choices:
+        *others, last = map(str, choices)
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(f"{name} = {config[name]!r} is unknown; use {known}")

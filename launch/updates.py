@@ -1,0 +1,135 @@
+"""Updates of image classifiers: the batch that a step draws, its loss, and the optimiser."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from infojax import losses, training
+from infojax.data import images
+from infojax.data.augment import flip_and_crop
+from infojax.data.sampling import shuffled_epochs
+from infojax.matrices import Interplay
+from infojax.models.wide_resnet import WideResNet, head_of
+
+INFORMATION_TERMS = ("mutual_information", "entropy_difference", "mir", "hdr")
+_TERMS = ("cross_entropy", *INFORMATION_TERMS, "accuracy")
+_SAMPLING, _AUGMENTATION = 0, 1  # random streams of a source's key
+
+
+class Weights(NamedTuple):
+    """Label smoothing, λ_mi and λ_id of the loss, float32 []."""
+
+    smoothing: jax.Array
+    mi: jax.Array
+    id: jax.Array
+
+
+class Source(NamedTuple):
+    """What every replica draws its share of a batch from.
+
+    Attributes:
+      images: uint8 [n, h, w, channels].
+      labels: int32 [n].
+      key: JAX random key of sampling and augmentation.
+      weights: of the loss.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    key: jax.Array
+    weights: Weights
+
+
+def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.Update:
+    """Returns the update of supervised training."""
+    return training.Update(
+        _make_loss(config, model, data),
+        make_optimizer(config),
+        config.ema_decay or None,
+        config.accumulate_steps,
+        _TERMS,
+    )
+
+
+def forward_in_training(
+    model: WideResNet, data: images.ImageData, params: Any, model_state: Any, batch: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+    """Features and logits of uint8 images, and the state with BatchNorm statistics renewed."""
+    variables = {"params": params, "batch_stats": model_state["batch_stats"]}
+    outputs, statistics = model.apply(
+        variables, standardise(data, batch), train=True, mutable=["batch_stats"]
+    )
+    return outputs, {**model_state, **statistics}
+
+
+def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
+    """Images of uint8 to float32 of mean 0 and variance 1 in each channel."""
+    scale, shift = 1 / (255 * data.std), data.mean / data.std
+    return batch.astype(jnp.float32) * scale[None, None, None] - shift[None, None, None]
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """SGD with Nesterov momentum, coupled weight decay of kernels, and 7/16 of a cosine.
+
+    Learning rate and weight decay are part of its state, so that one compiled step serves all.
+    """
+
+    def sgd(learning_rate, weight_decay):
+        def schedule(count):
+            share = count.astype(jnp.float32) / config.num_steps
+            return learning_rate * jnp.cos(7 * jnp.pi / 16 * share)
+
+        kernels = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)  # noqa: E731
+        return optax.chain(
+            optax.add_decayed_weights(weight_decay, mask=kernels),
+            optax.sgd(schedule, config.momentum, nesterov=True),
+        )
+
+    return optax.inject_hyperparams(sgd)(
+        learning_rate=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+
+def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.LossFn:
+    """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
+    size = config.batch_size // (config.accumulate_steps * jax.device_count())
+    n, ratios = len(data.train.labels), config.information_terms == "ratios"
+
+    def loss_fn(params, model_state, source: Source, index):
+        positions = positions_of_replica(index, size)
+        rows = shuffled_epochs(jax.random.fold_in(source.key, _SAMPLING), positions, n)
+        augmentation = jax.random.fold_in(source.key, _AUGMENTATION)
+        batch = flip_and_crop(
+            augmentation, source.images, rows, positions, config.crop_padding, config.flip
+        )
+        y, weights = source.labels[rows], source.weights
+        (z, logits), model_state = forward_in_training(model, data, params, model_state, batch)
+        ce = jnp.mean(losses.cross_entropy(logits, y, weights.smoothing))
+        shared = losses.global_interplay(z, head_of(params)[0][y], training.AXIS)
+        terms = information_terms(shared)
+        gain, cost = ("mir", "hdr") if ratios else INFORMATION_TERMS[:2]
+        loss = ce - weights.mi * terms[gain] + weights.id * terms[cost]
+        return loss, (model_state, {"cross_entropy": ce, **terms, "accuracy": accuracy(logits, y)})
+
+    return loss_fn
+
+
+def positions_of_replica(index: jax.Array, size: int) -> jax.Array:
+    """Positions [size] of this replica's share of a batch in the stream of all samples."""
+    replica = index * jax.device_count() + jax.lax.axis_index(training.AXIS)
+    return replica * size + jnp.arange(size, dtype=jnp.int32)
+
+
+def information_terms(shared: Interplay) -> training.Terms:
+    """The terms that information losses are made of, by name."""
+    difference = jnp.abs(shared.entropy_z - shared.entropy_v)
+    values = (shared.mutual_information, difference, shared.mir, shared.hdr)
+    return dict(zip(INFORMATION_TERMS, values, strict=True))
+
+
+def accuracy(logits: jax.Array, y: jax.Array) -> jax.Array:
+    """Share of the samples whose largest logit is that of their label, float32 []."""
+    return jnp.mean((jnp.argmax(logits, -1) == y).astype(jnp.float32))
