@@ -1,4 +1,4 @@
-"""Errors that a user can fix: `launch` prints them as one line, without a traceback."""
+"""Errors that a user can fix; a command line shows their message without a traceback."""
 
 
 class UserError(ValueError):

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
-from infojax._eigenvalues import check_size, is_null, rounding
-from infojax._eigenvalues import eigenvalues as eigenvalues
+from infojax._eigenvalues import check_size, eigenvalues as eigenvalues, is_null, rounding
 from infojax._products import matmul
 
 

@@ -16,8 +16,7 @@ from ml_collections import ConfigDict, config_flags
 
 from infojax.errors import StorageError, UserError
 from infojax.training import Interrupted, processes
-from launch import distributed, experiment
-from launch import workdir as workdirs
+from launch import distributed, experiment, workdir as workdirs
 from launch.settings import Settings
 
 _CONFIG = ("--config", "-config")

@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     """What S seeds and M objectives train on.
 
     Attributes:
-      keys: of each seed's initialisation, JAX keys [S].
+      keys: JAX keys [S] of the initial parameters.
       batches: rows of the task in each batch, int32 [S, M, T, b], -1 for padding.
       weights: λ of each objective `(1 - λ) CE + λ CMA`, float32 [M].
     """
@@ -79,20 +79,10 @@ def make_fine_tune(
     model: nn.Module, learning_rate: float, config: ConfigDict
 ) -> Callable[[Task, Plan], Outcome]:
     """Returns the function that fine-tunes a head for all seeds and objectives at once."""
+    loss_fn = _make_loss(model, config)
     warm_up = max(1, config.num_steps // 20)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, config.num_steps)
     optimizer = optax.adamw(schedule, weight_decay=config.weight_decay)
-
-    def loss_fn(params, task, batch, weight):
-        inside, is_image = batch >= 0, (batch >= 0) & (batch < task.num_images)
-        y = task.labels[batch]
-        adapted, classes = _adapt(model, params, task.features[batch], task.texts)
-        ce = losses.cross_entropy(_logits(adapted, classes, config.logit_scale), y)
-        ce = jnp.sum(jnp.where(inside, ce, 0)) / jnp.sum(inside.astype(ce.dtype))
-        cma = losses.cross_modal_alignment(
-            adapted, classes, jnp.where(is_image, y, -1), config.variant
-        )
-        return (1 - weight) * ce + weight * cma
 
     def fine_tune(num_images, arrays, key, batches, weight):
         features, labels, texts = arrays
@@ -119,6 +109,23 @@ def make_fine_tune(
     return lambda task, plan: compiled(
         task.num_images, (task.features, task.labels, task.texts), plan
     )
+
+
+def _make_loss(model: nn.Module, config: ConfigDict) -> Callable[..., jax.Array]:
+    """`(1 - λ) CE + λ CMA` of a batch of images and texts."""
+
+    def loss_fn(params, task, batch, weight):
+        inside, is_image = batch >= 0, (batch >= 0) & (batch < task.num_images)
+        y = task.labels[batch]
+        adapted, classes = _adapt(model, params, task.features[batch], task.texts)
+        ce = losses.cross_entropy(_logits(adapted, classes, config.logit_scale), y)
+        ce = jnp.sum(jnp.where(inside, ce, 0)) / jnp.sum(inside.astype(ce.dtype))
+        cma = losses.cross_modal_alignment(
+            adapted, classes, jnp.where(is_image, y, -1), config.variant
+        )
+        return (1 - weight) * ce + weight * cma
+
+    return loss_fn
 
 
 def make_measure(model: nn.Module) -> Callable[[Features, Any], Measures]:
@@ -148,7 +155,7 @@ def measure(
       texts: float [C, d].
       labels: integer [N].
       test: indices of the test images, integer [m].
-      members: those of each class, see `class_members`.
+      members: test images of each class, see `class_members`.
     """
     z, y = images[test], labels[test]
     difference = unit_rows(z) - unit_rows(texts)[y]

@@ -68,7 +68,7 @@ def build(config: ConfigDict, make_update: MakeUpdate = updates.make_update) -> 
 
 
 def make_advance(update: training.Update) -> training.Advance:
-    """Returns compiled updates; XLA's CPU backend is slow at convolutions within loops."""
+    """Returns compiled updates, dispatched one by one on the CPU, whose loops slow convolutions."""
     return training.make_train_step(update, loop_on_device=jax.default_backend() != "cpu")
 
 
@@ -127,9 +127,9 @@ def init_state(
 
 
 def make_source(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> updates.Source:
-    """Puts the training images on every device of this process, with a seed's key.
+    """Puts the training images and a seed's key on every device of this process.
 
-    Another stream gives another order and augmentation; parameters are drawn from none of them.
+    Streams differ in order and augmentation; parameters are drawn independently of them.
     """
     names = ("label_smoothing", "mi_weight", "id_weight")
     weights = updates.Weights(*(jnp.float32(config[name]) for name in names))

@@ -1,4 +1,4 @@
-"""Several processes of one run: started as flags say, or as the cluster does."""
+"""Several processes of one run, configured by flags or by the cluster."""
 
 import contextlib
 import importlib.util
@@ -21,17 +21,18 @@ _LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
 def start(argv: list[str]) -> list[str]:
     """Starts jax.distributed if this is one of several processes.
 
-    It is if `--num_processes` says so; without that flag if SLURM or Open MPI started several, or
-    on a TPU, where jax asks the machine. What other flags leave open, jax takes from the cluster.
+    `--num_processes` decides; without it, SLURM or Open MPI must have started several processes,
+    or the machine must be a TPU, where jax asks the machine. jax takes what the flags leave open
+    from the cluster.
 
     Args:
       argv: command line.
 
     Returns:
-      The command line without the flags read here.
+      The command line without these flags.
 
     Raises:
-      UserError: the flags make no sense, or the processes cannot find each other.
+      UserError: the flags are invalid, or the processes cannot find each other.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
@@ -50,7 +51,7 @@ def start(argv: list[str]) -> list[str]:
 
 
 def _announced(environment: os._Environ[str] | dict[str, str]) -> bool:
-    """Whether a cluster of a kind that jax detects has started several processes, or may have."""
+    """Whether a cluster that jax detects has started several processes, or may have."""
     sizes = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
     return any(int(environment.get(name, 1)) > 1 for name in sizes) or _on_tpu()
 
@@ -61,7 +62,7 @@ def _on_tpu() -> bool:
 
 
 def _initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    jax.config.update("jax_enable_preemption_service", False)  # would take SIGTERM from `fit`
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM from `fit`
     try:
         with _default_signals():
             jax.distributed.initialize(
@@ -73,14 +74,14 @@ def _initialize(coordinator: str | None, num_processes: int | None, process_id: 
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"the processes of this run cannot be joined ({reason}); say {USAGE}, or "
-            "--num_processes=1 for this one alone"
+            f"the processes of this run cannot be joined ({reason}); pass {USAGE}, or "
+            "--num_processes=1 to run this process alone"
         ) from error
 
 
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
-    """Lets signals end the process while it waits for the others, where Python is not asked."""
+    """Lets signals end the process while it waits for the others outside Python."""
     signums = (signal.SIGINT, signal.SIGTERM)
     previous = [signal.signal(signum, signal.SIG_DFL) for signum in signums]
     try:
@@ -91,15 +92,15 @@ def _default_signals() -> Iterator[None]:
 
 
 def name() -> str:
-    """Returns `launch`, with the number of the process if it is not the first."""
+    """Returns `launch`, with the process number unless it is the first."""
     index = jax.process_index() if jax.distributed.is_initialized() else 0
     return f"launch[{index}]" if index else "launch"
 
 
 def give_up() -> None:
-    """After a defect in one of several processes, ends it at once, so that no other waits for it.
+    """After an error in one of several processes, ends it at once.
 
-    An orderly end would wait for the others, which wait for this one.
+    An orderly exit would wait for the other processes, which wait for this one.
     """
     if jax.distributed.is_initialized():
         traceback.print_exc()

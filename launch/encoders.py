@@ -1,4 +1,4 @@
-"""Image and text encoders: infojax's CLIP with weights from a file, or a model of open_clip."""
+"""Image and text encoders: infojax's CLIP with weights from a file, or an open_clip model."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ _BATCH = 64  # images or texts at a time
 
 
 class Encoder(NamedTuple):
-    """Functions from an image or a text to normalised features, many at a time.
+    """Functions that encode images and texts in batches.
 
     Attributes:
-      prepare: from an image to an array of pixels.
-      images: from pixels [n, ...] to features [n, D].
-      texts: from n texts to features [n, D].
+      prepare: image to array of pixels.
+      images: pixels [n, ...] to features [n, D].
+      texts: n texts to features [n, D].
     """
 
     prepare: Callable[[Image.Image], np.ndarray]
@@ -31,7 +31,7 @@ class Encoder(NamedTuple):
 
 
 def of_clip(model: CLIP, params: Any) -> Encoder:
-    """Encoder with infojax's CLIP."""
+    """Returns an encoder that runs infojax's CLIP."""
     encode = jax.jit(model.apply, static_argnames="method")
     variables, a = {"params": params}, model.architecture
 
@@ -46,11 +46,11 @@ def of_clip(model: CLIP, params: Any) -> Encoder:
 
 
 def of_open_clip(name: str, pretrained: str) -> Encoder:
-    """Encoder with a model of open_clip, which must be installed.
+    """Returns an encoder that runs an open_clip model.
 
     Args:
-      name: of the model, `ViT-B-32` for example.
-      pretrained: a tag of open_clip, or a file of weights.
+      name: of the model, for example `ViT-B-32`.
+      pretrained: an open_clip tag, or a file of weights.
 
     Raises:
       UserError: open_clip is not installed, or has no such model or weights.
@@ -60,13 +60,13 @@ def of_open_clip(name: str, pretrained: str) -> Encoder:
         import torch
     except ImportError as error:
         raise UserError(
-            "models of open_clip need it: pip install open_clip_torch (or use --checkpoint)"
+            "open_clip models need: pip install open_clip_torch (or use --checkpoint)"
         ) from error
     try:
         model, _, transform = open_clip.create_model_and_transforms(name, pretrained=pretrained)
-    except Exception as error:  # of an unknown model, of weights, of the network
+    except Exception as error:  # unknown model, missing weights, no network
         reason = str(error).splitlines()[0]
-        raise UserError(f"open_clip cannot make {name} with {pretrained}: {reason}") from error
+        raise UserError(f"open_clip cannot load {name} with {pretrained}: {reason}") from error
     model, tokenizer = model.eval(), open_clip.get_tokenizer(name)
 
     @torch.no_grad()
@@ -90,13 +90,13 @@ def write_features(
     train_fraction: float,
     seed: int,
 ) -> None:
-    """Writes features of images and of texts `prefix class name`, for `few_shot.load` to read.
+    """Writes features of images and of texts `prefix class name`; `few_shot.load` reads them.
 
     Args:
       path: of the .npz file.
       encoder: for images and texts.
       images: N files or images.
-      labels: class of each, integer [N].
+      labels: class labels, integer [N].
       class_names: C names.
       prefixes: of the prompts.
       train_fraction: see `few_shot.split`.

@@ -69,7 +69,7 @@ def _module(name: str, field: str, needed: tuple[str, ...]) -> Any:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name and not f"{path}.".startswith(f"{error.name}."):
-            raise  # the experiment is there; what it imports is not
+            raise  # the experiment exists, but something it imports does not
         raise UserError(f"{field} = {name!r} is unknown: there is no module {path}") from error
     except (TypeError, ValueError) as error:  # of names that are empty or begin with a dot
         raise UserError(f"{field} = {name!r} is not the name of a module") from error

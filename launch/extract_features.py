@@ -1,12 +1,12 @@
-"""Writes features of the images in a directory, and of texts of its classes, as one .npz file.
+"""Writes features of the images in a directory, and of its class texts, to one .npz file.
 
 python -m launch.extract_features IMAGES OUT.npz --model=ViT-B-32 --pretrained=openai
 python -m launch.extract_features IMAGES OUT.npz --checkpoint=clip.safetensors [--quick-gelu]
 
-IMAGES holds one directory of images for each class, named as the class (underscores for spaces).
-The first form runs a model of open_clip (pip install open_clip_torch; it downloads the weights, or
-takes a file as --pretrained); the second runs infojax's own CLIP on weights from a file. The file
-is what the experiment of configs/crossmodal.py runs on, with
+IMAGES holds one directory of images per class, named after the class (underscores for spaces).
+The first form runs an open_clip model (pip install open_clip_torch; it downloads the weights, or
+reads the file given as --pretrained); the second runs infojax's own CLIP on weights from a file.
+configs/crossmodal.py runs on the file with
 
 --config.data_dir=DIRECTORY --config.features="('OUT',)"
 """
@@ -30,13 +30,13 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="one directory for each class")
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="one directory per class")
     parser.add_argument("out", type=Path, metavar="OUT.npz", help="file to write")
-    parser.add_argument("--model", help="name of a model of open_clip")
+    parser.add_argument("--model", help="name of an open_clip model")
     parser.add_argument("--pretrained", help="its weights: a tag of open_clip, or a file")
     parser.add_argument("--checkpoint", type=Path, help="weights for infojax's CLIP")
     parser.add_argument("--quick-gelu", action="store_true", default=None, help="of --checkpoint")
-    parser.add_argument("--prompts", type=Path, help="file of prefixes, one a line")
+    parser.add_argument("--prompts", type=Path, help="file of prefixes, one per line")
     parser.add_argument("--train-fraction", type=float, default=0.5, help="of each class")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     arguments = parser.parse_args(argv)
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def write(arguments: argparse.Namespace) -> None:
-    """Writes the file that the arguments describe."""
+    """Writes the file described by the arguments."""
     if arguments.out.suffix != ".npz":
         raise UserError(f"{arguments.out} must end in .npz")
     paths, labels, names = image_text.find_images(arguments.images)

@@ -19,7 +19,7 @@ from infojax.training import evaluation, processes
 from launch import classification, updates
 
 METHODS = ("one_shot", "gradual", "random")
-_MASKS = 4  # stream of random numbers of a seed
+_MASKS = 4  # random stream of a seed
 
 
 class Program(NamedTuple):
@@ -122,7 +122,7 @@ def measure_trained(program: Program, seed: int, params: Any, model_state: Any) 
 def prune(
     program: Program, trained: Trained, method: str, sparsity: float, directory: Path
 ) -> dict[str, Any]:
-    """Prunes and fine-tunes, or resumes; returns what is recorded of the point.
+    """Prunes and fine-tunes, or resumes; returns the record of the point.
 
     Returns:
       Metrics `before` and `after` fine-tuning, and the counts of `check_zeros`.
@@ -217,7 +217,7 @@ def make_compare(sizes: tuple[int, ...]) -> Callable[..., dict[str, jax.Array]]:
 
     Returns:
       A function of two lists of chunks of features [devices, size, d] and of labels [devices, n],
-      -1 for padding, to `between_mir_N` and `between_hdr_N`; what is left over makes no batch.
+      -1 for padding, to `between_mir_N` and `between_hdr_N`; a remainder is not a batch.
     """
 
     def compare(before, after, labels):

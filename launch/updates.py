@@ -74,7 +74,7 @@ def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """SGD with Nesterov momentum, coupled weight decay of kernels, and 7/16 of a cosine.
 
-    Learning rate and weight decay are part of its state, so that one compiled step serves all.
+    Learning rate and weight decay are part of its state: one compiled step serves all values.
     """
 
     def sgd(learning_rate, weight_decay):
@@ -124,12 +124,12 @@ def positions_of_replica(index: jax.Array, size: int) -> jax.Array:
 
 
 def information_terms(shared: Interplay) -> training.Terms:
-    """The terms that information losses are made of, by name."""
+    """The terms of information losses, by name."""
     difference = jnp.abs(shared.entropy_z - shared.entropy_v)
     values = (shared.mutual_information, difference, shared.mir, shared.hdr)
     return dict(zip(INFORMATION_TERMS, values, strict=True))
 
 
 def accuracy(logits: jax.Array, y: jax.Array) -> jax.Array:
-    """Share of the samples whose largest logit is that of their label, float32 []."""
+    """Share of the samples whose largest logit belongs to their label, float32 []."""
     return jnp.mean((jnp.argmax(logits, -1) == y).astype(jnp.float32))

@@ -151,7 +151,7 @@ of_some_orders = jax.jit(every_order(feature_entropy, (1, 0.7, 3.5)))
 
 @quick
 @hypothesis.given(small_integers, st.integers(0, 2**16))
-def test_invariance_to_rotation_permutation_and_row_scales(z, seed):
+def test_rotation_permutation_and_row_scales_change_nothing(z, seed):
     rng = np.random.default_rng(seed)
     z = z.astype(np.float64)
     q = np.linalg.qr(rng.normal(size=(4, 4)))[0]

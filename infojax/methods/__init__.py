@@ -1,1 +1,1 @@
-"""Methods that the papers build on: pure functions and the state that they carry."""
+"""Published methods that use or are studied with the measures: pure functions and their state."""

@@ -1,13 +1,14 @@
-"""FreeMatch and FixMatch: which unlabelled samples are trained on, and the losses they enter.
+"""FreeMatch and FixMatch: selection of unlabelled samples by confidence, and their losses.
 
-With `q = softmax(logits_weak)` the pseudo-label of a sample is `c = argmax q`, and it passes if
-`max q >= τ p[c] / max p` (FreeMatch), or if `max q` is at least a fixed number (FixMatch).
+With `q = softmax(logits_weak)`, the pseudo-label of a sample is `c = argmax q`. The sample passes
+if `max q >= τ p̃[c] / max p̃` (FreeMatch) or if `max q` reaches a fixed threshold (FixMatch).
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks
@@ -19,7 +20,7 @@ class State(NamedTuple):
 
     Attributes:
       threshold: τ, mean confidence `max q`, float [].
-      expectations: p̃, mean probability of each class, float [C].
+      expectations: p̃, mean probability per class, float [C].
       histogram: h̃, share of each class among the pseudo-labels, float [C].
     """
 
@@ -29,7 +30,7 @@ class State(NamedTuple):
 
 
 def init(num_classes: int) -> State:
-    """Returns the state before the first step: `1 / C` throughout, float32.
+    """Returns the initial state: `1 / C` everywhere, float32.
 
     >>> init(4).threshold.item()
     0.25
@@ -43,23 +44,23 @@ def init(num_classes: int) -> State:
 def update(
     state: State, q: ArrayLike, axis_name: str | None = None, momentum: float = 0.999
 ) -> tuple[State, jax.Array, jax.Array]:
-    r"""One step of the self-adaptive thresholds, and the samples that pass the new ones.
+    r"""One step of the self-adaptive thresholds, and the samples that pass them.
 
     .. math:: \tau \leftarrow m \tau + (1 - m) \overline{\max q}, \qquad
        \tilde p \leftarrow m \tilde p + (1 - m) \overline{q}, \qquad
        \tilde h \leftarrow m \tilde h + (1 - m) \mathrm{hist}(\arg\max q)
 
-    Means are over the global batch; the mask is `max q >= τ p̃[c] / max p̃` after the update.
+    Means are over the global batch. The mask is `max q >= τ p̃[c] / max p̃` after the update.
 
     Args:
-      state: as left by the step before.
+      state: state after the previous step.
       q: probabilities of the weakly augmented samples, floating [n, C]; no gradient flows.
       axis_name: mapped axis over which the batch is split, if any.
       momentum: m.
 
     Returns:
       `(state, mask, pseudo_labels)`: mask float [n] of ones and zeros, labels int32 [n], of the
-      local samples. NaN anywhere in q makes τ, p̃ and the whole mask NaN, for good.
+      local samples. NaN anywhere in q makes τ, p̃ and the whole mask NaN permanently.
 
     Raises:
       ValueError: q is not a real matrix with C columns.
@@ -76,7 +77,7 @@ def update(
     found = jnp.mean(confidence), jnp.mean(q, 0), _shares(labels, jnp.ones_like(confidence), q)
     if axis_name is not None:
         found = jax.lax.pmean(found, axis_name)
-    rate = 1 - momentum  # m and 1 - m need not add up to 1 in float32: one of them serves
+    rate = 1 - momentum  # used alone: m and 1 - m need not add up to 1 in float32
     state = State(*(old + rate * (new - old) for old, new in zip(state, found, strict=True)))
     relative = state.expectations / jnp.max(state.expectations)
     return state, _passes(confidence, state.threshold * relative[labels]), labels
@@ -85,13 +86,13 @@ def update(
 def fixed_threshold(
     state: State, q: ArrayLike, axis_name: str | None = None, threshold: float = 0.95
 ) -> tuple[State, jax.Array, jax.Array]:
-    """FixMatch's step in the form of `update`: passes what has `max q >= threshold`.
+    """FixMatch with the signature of `update`: samples with `max q >= threshold` pass.
 
     Args:
-      state: returned as it is.
+      state: returned unchanged.
       q: probabilities of the weakly augmented samples, floating [n, C]; no gradient flows.
-      axis_name: not needed, as no sample depends on another.
-      threshold: smallest confidence that passes.
+      axis_name: unused, since no sample depends on another.
+      threshold: lowest confidence that passes.
 
     Returns:
       `(state, mask, pseudo_labels)`: mask float [n] of ones and zeros, NaN where q holds NaN, and
@@ -121,8 +122,8 @@ def unsupervised_loss(logits: ArrayLike, pseudo_labels: ArrayLike, mask: ArrayLi
       mask: ones and zeros, floating [n].
 
     Returns:
-      Loss in nats []; 0, with zero gradient, if nothing passes. On one of several devices it is
-      the loss of the local samples, and its mean over devices that of all.
+      Loss in nats []; 0, with zero gradient, if no sample passes. On one of several devices, the
+      loss of the local samples; its mean over the devices is the loss of the global batch.
 
     Raises:
       ValueError: logits are not real [n, C], labels not integer [n], the mask not floating [n].
@@ -139,28 +140,28 @@ def unsupervised_loss(logits: ArrayLike, pseudo_labels: ArrayLike, mask: ArrayLi
 def fairness_loss(
     state: State, logits: ArrayLike, mask: ArrayLike, axis_name: str | None = None
 ) -> jax.Array:
-    r"""Self-adaptive fairness: draws the predictions that pass towards the class expectations.
+    r"""Self-adaptive fairness: pulls the predictions that pass towards the class expectations.
 
     .. math:: L_f = \sum_c A_c \log(B_c + 10^{-12}), \qquad
        A = \mathrm{norm}(\tilde p / \tilde h), \quad B = \mathrm{norm}(\bar p / \bar h)
 
-    with p̄ the mean of `softmax(logits)` and h̄ the shares of `argmax logits` over the samples that
-    pass, `norm(x) = x / Σ x`, and `x / 0 := 0`. It is **added** to the loss, with a small weight.
+    with p̄ the mean of `softmax(logits)` and h̄ the class shares of `argmax logits` over the samples
+    that pass, `norm(x) = x / Σ x`, and `x / 0 := 0`. **Add** it to the loss, with a small weight.
     Only p̄ has a gradient.
 
-    Not a mean over samples: under pmap or shard_map those of all replicas are gathered, and every
-    replica returns the loss of the global batch. Its gradient by local parameters then counts
-    once after the usual `pmean` of gradients (see `infojax.losses.information_loss`).
+    Not a mean over samples: under pmap or shard_map the samples of all replicas are gathered, and
+    every replica returns the loss of the global batch. The usual `pmean` of the gradients with
+    respect to the parameters then counts it once (see `infojax.losses.information_loss`).
 
     Args:
-      state: after this step's `update`.
+      state: state after this step's `update`.
       logits: of the strongly augmented samples, floating [n, C].
       mask: ones and zeros, floating [n].
       axis_name: mapped axis over which the batch is split, if any.
 
     Returns:
-      Loss in nats [], at most 0; 0, with zero gradient, if nothing passes; NaN if the state,
-      logits or mask hold NaN.
+      Loss in nats [], at most 0; 0, with zero gradient, if no sample passes; NaN if the state,
+      logits or mask contain NaN.
 
     Raises:
       ValueError: logits are not real [n, C] with the state's C, or the mask is not floating [n].
@@ -169,7 +170,7 @@ def fairness_loss(
       Wang et al. 2023, FreeMatch, self-adaptive fairness.
 
     >>> import jax.numpy as jnp
-    >>> loss = fairness_loss(init(2), jnp.zeros((3, 2)), jnp.ones(3))  # predicts class 0 alone
+    >>> loss = fairness_loss(init(2), jnp.zeros((3, 2)), jnp.ones(3))  # predicts only class 0
     >>> round(float(loss), 3)  # log(1) / 2 + log(1e-12) / 2
     -13.816
     """
@@ -187,7 +188,7 @@ def fairness_loss(
 
 
 def _predictions(state: State, q: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checked probabilities in the state's dtype, their largest, and the class that has it."""
+    """Checked probabilities in the dtype of the state, their maxima, and the classes with these."""
     q = _checks.real_array("q", q, ndim=2)
     _check_classes("q", q, state)
     q = jax.lax.stop_gradient(q).astype(state.threshold.dtype)
@@ -200,15 +201,15 @@ def _passes(confidence: jax.Array, least: jax.Array) -> jax.Array:
 
 
 def _shares(labels: jax.Array, mask: jax.Array, like: jax.Array) -> jax.Array:
-    """Share of each class [C] among the labels [n] of samples that pass; 0 if none does."""
+    """Share of each class [C] among the labels [n] of the samples that pass; 0 if none does."""
     counts = jnp.sum(mask[:, None] * jax.nn.one_hot(labels, like.shape[1], dtype=mask.dtype), 0)
     total = jnp.sum(counts)
     return counts / jnp.where(total == 0, 1, total)
 
 
 def _debiased(p: jax.Array, h: jax.Array) -> jax.Array:
-    """`p / h`, 0 where h is, divided by its sum, unless that is 0."""
-    absent = h < jnp.finfo(h.dtype).tiny  # a class unseen for 10^5 steps: no overflow, but absent
+    """`p / h`, with 0 where h = 0, normalised to sum 1 unless all zero."""
+    absent = h < np.finfo(h.dtype).tiny  # unseen for 10^5 steps: would overflow, counts as absent
     ratio = jnp.where(absent, 0, p / jnp.where(absent, 1, h))
     total = jnp.sum(ratio)
     return ratio / jnp.where(total == 0, 1, total)

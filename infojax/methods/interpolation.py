@@ -1,10 +1,11 @@
-"""Between two networks: interpolated parameters, their BatchNorm statistics, and the barrier."""
+"""Linear interpolation of networks: parameters, BatchNorm statistics, error barriers."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, _trees
@@ -13,24 +14,24 @@ from infojax import _checks, _trees
 def interpolate(a: Any, b: Any, omega: ArrayLike) -> Any:
     r"""Point on the straight line between two networks, `(1 - ω) a + ω b`.
 
-    Computed as `a + ω (b - a)` below one half and as `b - (1 - ω) (b - a)` from there. So ω = 0
-    and ω = 1 give a and b exactly, leaves that agree stay as they are at any ω, and the
-    derivative by ω is `b - a` everywhere.
+    Computed as `a + ω (b - a)` for ω < 1/2 and as `b - (1 - ω) (b - a)` otherwise. Hence ω = 0
+    and ω = 1 give a and b exactly, equal leaves are unchanged at any ω, and the derivative with
+    respect to ω is `b - a` everywhere.
 
     Args:
       a: any tree of arrays: parameters, or a dict with parameters and BatchNorm statistics.
       b: a tree with the same leaves.
-      omega: ω [], which may be traced: one compilation serves all ω. Outside [0, 1] the line is
-        extended.
+      omega: ω [], which may be traced, so that one compilation serves all ω. Values outside
+        [0, 1] extrapolate.
 
     Returns:
       A tree like a. Half precision is interpolated in float32 and rounded back. Leaves that are
-      not floating (counters, flags, keys) cannot be mixed and are a's below one half, b's from
-      there. NaN or inf in either leaf gives NaN.
+      not floating (counters, flags, keys) cannot be interpolated; they are a's for ω < 1/2 and b's
+      otherwise. NaN or inf in either leaf gives NaN.
 
     Raises:
-      ValueError: the trees differ in structure, or in the shape or dtype of the leaf that is
-        named; omega is not a single number.
+      ValueError: the trees differ in structure, or in the shape or dtype of a leaf, which the
+        message names; omega is not a single number.
 
     References:
       Goodfellow et al. 2015; Frankle et al. 2020, section 2.
@@ -49,7 +50,7 @@ def interpolate(a: Any, b: Any, omega: ArrayLike) -> Any:
 def _between(x: jax.Array, y: jax.Array, omega: jax.Array) -> jax.Array:
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return jnp.where(omega < 0.5, x, y)
-    dtype = x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32
+    dtype = x.dtype if x.dtype.itemsize >= 4 else jnp.float32
     w, start, end = omega.astype(dtype), x.astype(dtype), y.astype(dtype)
     difference = end - start
     mixed = jnp.where(omega < 0.5, start + w * difference, end - (1 - w) * difference)
@@ -59,7 +60,7 @@ def _between(x: jax.Array, y: jax.Array, omega: jax.Array) -> jax.Array:
 def barrier(errors: ArrayLike) -> jax.Array:
     r"""Error barrier of a path, `max_ω E(ω) - (E(0) + E(1)) / 2`.
 
-    Two networks with a barrier of about 0 are linearly mode connected.
+    Two networks with a barrier near 0 are linearly mode connected.
 
     Args:
       errors: errors or losses along the path, floating [..., k], E(0) first and E(1) last.
@@ -78,7 +79,7 @@ def barrier(errors: ArrayLike) -> jax.Array:
     """
     errors = _checks.real_array("errors", errors)
     if errors.ndim == 0 or errors.shape[-1] < 2:
-        raise ValueError(f"errors must be those of two or more points, got shape {errors.shape}")
+        raise ValueError(f"errors must hold two or more points, got shape {errors.shape}")
     return jnp.max(errors, -1) - (errors[..., 0] + errors[..., -1]) / 2
 
 
@@ -89,41 +90,44 @@ def recompute_batch_stats(
     batches: Any,
     axis_name: str | None = None,
 ) -> Any:
-    r"""BatchNorm statistics of a network from the data alone, whatever it was trained with.
+    r"""BatchNorm statistics of a network computed from data alone, ignoring its running averages.
 
-    With mean `μ_i` and variance `v_i` of batch i of k as each layer sees them in training mode,
+    With `μ_i` and `v_i` the mean and variance of batch i of k, as each layer sees them in training
+    mode,
 
     .. math:: \mu = \frac1k \sum_i \mu_i, \qquad
        v = \frac1k \sum_i v_i + \frac1k \sum_i (\mu_i - \mu)^2
 
-    All batches count alike, unlike in a moving average. By the law of total variance v is the
-    variance of all the samples together. The average of the v_i alone, which is also in use,
-    falls short of it by the variance between batches, the more the smaller they are.
+    All batches have equal weight, unlike in a moving average. By the law of total variance, v is
+    the variance of all samples together. The average of the v_i alone, which is also in use, lacks
+    the variance between batches, which is larger for smaller batches.
 
-    The network is used as it is, with `new = m · old + (1 - m) · batch` in each layer: from
-    statistics of zero it gives `(1 - m) · batch`, and its derivative by `old` is m. If m has more
-    than six decimals, its rounding in float32 leaves a relative error, at most 2e-7 / (1 - m).
+    The network needs no change: each layer computes `new = m · old + (1 - m) · batch`, which is
+    `(1 - m) · batch` for old statistics of zero and has the derivative m with respect to `old`. If
+    m has more than six decimals, its rounding in float32 leaves a relative error of at most
+    2e-7 / (1 - m).
 
-    Called by itself, it is compiled anew at each call; jit what calls it many times. The batches
-    are a loop on the device; see `merge_batch_stats` for one on the host.
+    Outside jit, every call compiles again; jit a caller that runs repeatedly. The loop over
+    batches runs on the device; `merge_batch_stats` allows a loop on the host.
 
     Args:
       apply: `apply(params, batch_stats, batch)` runs the network in training mode and returns the
         updated statistics, a tree like batch_stats. With flax linen, `model.apply({"params":
         params, "batch_stats": batch_stats}, batch, mutable=["batch_stats"])[1]["batch_stats"]`.
       params: parameters.
-      batch_stats: floating leaves named `mean` and `var` beside each other; only names, shapes
-        and dtypes are used.
-      batches: an array or tree of arrays [k, n, ...], of which apply gets k slices [n, ...].
+      batch_stats: floating leaves in pairs named `mean` and `var`; only names, shapes and dtypes
+        are used.
+      batches: an array or tree of arrays [k, n, ...]; apply receives k slices [n, ...].
       axis_name: mapped axis (pmap, shard_map) over which the batches are split, if any. Each
-        device runs its own k, and all get the statistics of all.
+        device runs its own k batches, and all devices get the statistics of all batches.
 
     Returns:
-      A tree like batch_stats. NaN if apply, being jitted, hides that it leaves them as they were.
+      A tree like batch_stats. NaN if a jitted apply returns the statistics unchanged, which is an
+      error otherwise.
 
     Raises:
-      ValueError: batch_stats is empty (a network without BatchNorm) or holds other statistics;
-        apply returns another tree or did not run in training mode; batches do not stack.
+      ValueError: batch_stats is empty (a network without BatchNorm) or has other leaves; apply
+        returns another tree or does not run in training mode; batches are not stacked.
 
     References:
       Izmailov et al. 2018, section 3.2; Jordan et al. 2023 (REPAIR).
@@ -141,28 +145,28 @@ def recompute_batch_stats(
     if len({shape[:1] for shape in shapes}) != 1 or 0 in shapes[0][:1] or () in shapes:
         raise ValueError(f"batches must be stacked along a first axis of length k, got {shapes}")
 
-    def measure(batch):
+    def measure(batch: Any) -> Any:
         return _measured(lambda statistics: apply(params, statistics, batch), batch_stats)
 
     return merge_batch_stats(jax.lax.map(measure, batches), axis_name)
 
 
 def merge_batch_stats(by_batch: Any, axis_name: str | None = None) -> Any:
-    r"""BatchNorm statistics of all samples from those of batches of equal size.
+    r"""Combines the BatchNorm statistics of batches of equal size into those of all samples.
 
-    The sums of `recompute_batch_stats`, for those who run the batches themselves: one by one from
-    the host, as on the CPU, where XLA runs convolutions within loops 10 to 50 times slower.
+    The last step of `recompute_batch_stats`, for callers that run the batches from the host: on
+    the CPU, XLA runs convolutions inside loops 10 to 50 times slower.
 
     Args:
-      by_batch: means and variances of k batches, floating leaves `mean` and `var` [k, ...]
-        beside each other, such as `recompute_batch_stats` gives for single batches.
+      by_batch: means and variances of k batches, floating leaves [k, ...] in pairs named `mean`
+        and `var`, such as `recompute_batch_stats` returns for single batches.
       axis_name: mapped axis over which the batches are split, if any.
 
     Returns:
       A tree like by_batch, without its leading axis.
 
     Raises:
-      ValueError: by_batch is empty or holds other statistics.
+      ValueError: by_batch is empty or has other leaves.
 
     >>> halves = {"mean": jnp.array([0.5, 2.5]), "var": jnp.array([0.25, 0.25])}
     >>> [float(x) for x in merge_batch_stats(halves).values()]  # of 0, 1 and of 2, 3
@@ -170,13 +174,13 @@ def merge_batch_stats(by_batch: Any, axis_name: str | None = None) -> Any:
     """
     _check_statistics(by_batch)
 
-    def average(x):
+    def average(x: jax.Array) -> jax.Array:
         x = jnp.mean(x, 0)
         return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
     leaves = dict(_trees.named_leaves(by_batch))
 
-    def total(path, x):
+    def total(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
         parent, slash, kind = _trees.leaf_name(path).rpartition("/")
         if kind == "mean":
             return average(x)
@@ -189,25 +193,25 @@ def merge_batch_stats(by_batch: Any, axis_name: str | None = None) -> Any:
 def _check_statistics(batch_stats: Any) -> None:
     names = {name for name, _ in _trees.named_leaves(batch_stats)}
     if not names:
-        raise ValueError("batch_stats is empty: a network without BatchNorm has none to recompute")
+        raise ValueError("batch_stats is empty: the network has no BatchNorm statistics")
     for name in sorted(names):
         parent, slash, kind = name.rpartition("/")
         if kind not in ("mean", "var") or f"{parent}{slash}mean" not in names:
             raise ValueError(
-                f"batch_stats must hold leaves mean and var beside each other, got {name}"
+                f"batch_stats must have leaves in pairs named mean and var, got {name}"
             )
 
 
 def _measured(update: Callable[[Any], Any], batch_stats: Any) -> Any:
-    """Statistics of one batch out of `new = m old + (1 - m) batch`."""
+    """Statistics of one batch, solved from `new = m old + (1 - m) batch`."""
 
-    def checked(old):
+    def checked(old: Any) -> Any:
         new = update(old)
         _trees.check_same("batch_stats", old, "what apply returns", new)
         pairs = zip(_trees.named_leaves(old), jax.tree.leaves(new), strict=True)
         for (name, before), after in pairs:
             if after is before:
-                raise ValueError(f"apply must run in training mode, but it left {name} as it was")
+                raise ValueError(f"apply must run in training mode, but it left {name} unchanged")
         return new
 
     zeros = jax.tree.map(jnp.zeros_like, batch_stats)
@@ -217,8 +221,8 @@ def _measured(update: Callable[[Any], Any], batch_stats: Any) -> Any:
 
 
 def _complement(momentum: jax.Array) -> jax.Array:
-    """1 - m as it was before m was rounded, if m had six decimals or less (0.999, say)."""
+    """1 - m without the rounding error of m, if m has at most six decimals, such as 0.999."""
     scaled = 1e6 * momentum
     decimal = jnp.round(scaled)
-    is_decimal = jnp.abs(scaled - decimal) < 1e6 * jnp.finfo(momentum.dtype).eps
+    is_decimal = jnp.abs(scaled - decimal) < 1e6 * np.finfo(momentum.dtype).eps
     return jnp.where(is_decimal, (1e6 - decimal) / 1e6, 1 - momentum)

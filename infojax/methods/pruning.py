@@ -1,4 +1,4 @@
-"""Pruning by magnitude: masks, and an optimiser that keeps masked weights at exactly zero."""
+"""Magnitude pruning: masks, and an optimiser that keeps masked weights at exactly zero."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,42 +17,42 @@ Prunable = Callable[[str, jax.Array], bool]
 
 
 def is_kernel(path: str, leaf: jax.Array) -> bool:
-    """Whether a leaf has two dimensions or more, as kernels have; biases and BatchNorm have one.
+    """Whether a leaf has two or more dimensions: true of kernels, not of biases and BatchNorm.
 
-    The default for `prunable`, and a start for others: `lambda path, leaf: is_kernel(path, leaf)
-    and not path.startswith("head")`.
+    The default for `prunable`, and a building block for others: `lambda path, leaf:
+    is_kernel(path, leaf) and not path.startswith("head")`.
 
     Args:
-      path: name of the leaf, as "Conv_0/kernel".
+      path: name of the leaf, such as "Conv_0/kernel".
       leaf: the parameter.
     """
     return jnp.ndim(leaf) >= 2
 
 
 def magnitude_mask(params: Any, sparsity: ArrayLike, prunable: Prunable = is_kernel) -> Mask:
-    """Mask of global magnitude pruning: of n prunable weights the floor(s n) smallest go.
+    """Mask of global magnitude pruning: removes the floor(s n) smallest of n prunable weights.
 
-    All prunable leaves are ranked together, by absolute value, equal ones by index: the order is
-    that of the flattened tree, and the first go first. Masks of one tree are nested, the larger s
-    within the smaller.
+    All prunable leaves are ranked together by absolute value. Of equal weights, the first in the
+    order of the flattened tree are pruned first. Masks of one tree are nested: the weights kept at
+    a larger s are a subset of those kept at a smaller s.
 
-    One compilation serves all sparsities, and the time is that of about 40 passes over the
-    weights (0.02 s for 1.5 million on two cores).
+    One compilation serves all sparsities. A mask takes about 40 passes over the weights (0.02 s
+    for 1.5 million weights on two cores).
 
     Args:
       params: any tree of floating arrays, not replicated over devices.
       sparsity: s in [0, 1), one number. The product s n is rounded in double precision for a
-        Python number, and in the precision of s for an array. Under jit, where it cannot raise, s
-        below 0 or NaN prunes nothing, s of 1 or more everything.
-      prunable: `prunable(path, leaf)` says which leaves may be pruned; static.
+        Python number, and in the precision of s for an array. Under jit, where s cannot be
+        checked, s < 0 or NaN prunes nothing and s >= 1 everything.
+      prunable: `prunable(path, leaf)` tells which leaves may be pruned; static.
 
     Returns:
-      A tree of bool arrays like params, True where the weight is kept, as everywhere in leaves
-      that are not prunable. NaN counts as inf, the largest magnitude: it is pruned last, and
-      remains to be seen.
+      A tree of bool arrays like params, True where the weight is kept, which includes all leaves
+      that are not prunable. NaN counts as inf, the largest magnitude: it is pruned last, so it
+      stays visible.
 
     Raises:
-      ValueError: s is outside [0, 1); no leaf is prunable, or one that is not floating.
+      ValueError: s is outside [0, 1); no leaf is prunable; a prunable leaf is not floating.
 
     References:
       Han et al. 2015, section 3.
@@ -72,11 +72,11 @@ def magnitude_mask(params: Any, sparsity: ArrayLike, prunable: Prunable = is_ker
 def random_mask(
     key: jax.Array, params: Any, sparsity: ArrayLike, prunable: Prunable = is_kernel
 ) -> Mask:
-    """Mask that prunes as many weights as `magnitude_mask`, drawn uniformly: the control.
+    """Mask that prunes as many weights as `magnitude_mask`, drawn uniformly, as a control.
 
     Args:
-      key: random key. Masks of one key are nested, the larger sparsity within the smaller.
-      params: any tree of arrays, of which only the shapes count.
+      key: random key. Masks of one key are nested, as in `magnitude_mask`.
+      params: any tree of arrays; only their shapes are used.
       sparsity: as in `magnitude_mask`.
       prunable: as in `magnitude_mask`.
 
@@ -99,10 +99,11 @@ def random_mask(
 
 
 def apply_mask(tree: Any, mask: Mask) -> Any:
-    """Parameters, or anything like them, with 0 where the mask is False, even for NaN there.
+    """Sets parameters, or a tree like them, to 0 where the mask is False, even from NaN.
 
     Raises:
-      ValueError: tree and mask differ in structure, or in the shape of the leaf that is named.
+      ValueError: tree and mask differ in structure, or in the shape of a leaf, which the message
+        names.
 
     >>> apply_mask([jnp.array([jnp.nan, 2.0])], [jnp.array([False, True])])[0].tolist()
     [0.0, 2.0]
@@ -112,7 +113,7 @@ def apply_mask(tree: Any, mask: Mask) -> Any:
 
 
 def sparsity(tree: Any, prunable: Prunable = is_kernel) -> jax.Array:
-    """Share of zeros in the prunable leaves, of parameters or of a mask, float32 [].
+    """Share of zeros in the prunable leaves of parameters or of a mask, float32 [].
 
     Raises:
       ValueError: no leaf is prunable.
@@ -128,20 +129,20 @@ def sparsity(tree: Any, prunable: Prunable = is_kernel) -> jax.Array:
 def gradual_sparsity(
     step: ArrayLike, end: int, final: float, begin: int = 0, initial: float = 0.0
 ) -> Any:
-    r"""Sparsity that grows fast at first and slowly at last, for pruning during training.
+    r"""Cubic sparsity schedule for pruning during training: fast at first, slow at the end.
 
     .. math:: s_t = s_f + (s_i - s_f) \left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3
 
     Args:
-      step: t, integer []; it may be traced.
-      end: t_1, after which the sparsity is `final`.
+      step: t, integer []; may be traced.
+      end: t_1; the sparsity is `final` from there.
       final: s_f in [0, 1).
-      begin: t_0 < t_1, before which the sparsity is `initial`.
+      begin: t_0 < t_1; the sparsity is `initial` up to there.
       initial: s_i in [0, 1).
 
     Returns:
-      Sparsity [], a number in double precision if step is one, else a float32 array; exact at
-      both ends.
+      Sparsity []: a double-precision number if step is a Python number, a float32 array if step is
+      an array; exact at both ends.
 
     Raises:
       ValueError: begin is not before end, or a sparsity is outside [0, 1).
@@ -166,7 +167,7 @@ class MaskedState(NamedTuple):
     """State of `masked`.
 
     Attributes:
-      mask: bool arrays of the parameters' shapes, False where they are held at zero.
+      mask: a tree of bool arrays like the parameters, False where they are held at zero.
       inner: state of the wrapped optimiser.
     """
 
@@ -177,25 +178,25 @@ class MaskedState(NamedTuple):
 def masked(
     optimizer: optax.GradientTransformation, mask: Mask
 ) -> optax.GradientTransformationExtraArgs:
-    """Optimiser that holds masked weights at exactly zero.
+    """Wraps an optimiser so that masked weights stay at exactly zero.
 
-    The wrapped optimiser sees zero for their gradients and values, so that its momentum of them
-    stays zero, as does weight decay in it. Whatever it returns, their update is minus their
-    value: after one update they are zero even if they were not before.
+    The wrapped optimiser receives zero for the gradients and values of masked weights, so their
+    momentum, including its weight decay, stays zero. Whatever it returns, their update is minus
+    their value: after one update they are zero, even if they were not before.
 
-    The mask is part of the state, so that a compiled training step serves every mask, and a
-    checkpoint holds it: see `with_mask`.
+    The mask is part of the state, so one compiled training step serves every mask, and checkpoints
+    include it; `with_mask` replaces it.
 
     Args:
-      optimizer: any gradient transformation that ends in the updates to be applied. Those that
-        combine weights (clipping by global norm) do so with zeros for masked ones.
-      mask: what `init` puts into the state; a tree of bool arrays like the parameters.
+      optimizer: any gradient transformation whose output is added to the parameters. One that
+        combines weights (clipping by global norm) sees zeros for masked weights.
+      mask: initial mask, a tree of bool arrays like the parameters.
 
     Returns:
-      A gradient transformation with state `MaskedState`; its update needs the parameters.
+      A gradient transformation with state `MaskedState`; its update requires the parameters.
 
     Raises:
-      ValueError: (at init) mask and parameters differ; (at update) no parameters are given.
+      ValueError: (at init) mask and parameters differ; (at update) the parameters are missing.
 
     >>> params, mask = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([True, False])}
     >>> optimizer = masked(optax.sgd(0.5, momentum=0.9), mask)
@@ -205,14 +206,19 @@ def masked(
     """
     inner = optax.with_extra_args_support(optimizer)
 
-    def init(params):
+    def init(params: optax.Params) -> MaskedState:
         _trees.check_same("params", params, "mask", mask)
         return MaskedState(_copied(mask), inner.init(params))
 
-    def update(updates, state, params=None, **extra_args):
+    def update(
+        updates: optax.Updates,
+        state: MaskedState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, MaskedState]:
         if params is None:
             raise ValueError(
-                "masked needs the parameters: optimizer.update(updates, state, params)"
+                "masked requires the parameters: optimizer.update(updates, state, params)"
             )
         updates, inner_state = inner.update(
             apply_mask(updates, state.mask),
@@ -220,27 +226,30 @@ def masked(
             apply_mask(params, state.mask),
             **extra_args,
         )
-        to_zero = lambda m, u, p: jnp.where(m, u, -p.astype(u.dtype))  # noqa: E731
-        return jax.tree.map(to_zero, state.mask, updates, params), state._replace(inner=inner_state)
+        updates = jax.tree.map(
+            lambda m, u, p: jnp.where(m, u, -p.astype(u.dtype)), state.mask, updates, params
+        )
+        return updates, MaskedState(state.mask, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def with_mask(state: MaskedState, mask: Mask) -> MaskedState:
-    """State of `masked` with another mask, and with zero momentum where it is False.
+    """Replaces the mask in the state of `masked`, and zeroes the momentum where it is False.
 
-    Every floating array in the optimiser's state that has the path (at its end) and the shape of
-    a parameter counts as momentum. A weight that comes back starts from 0 with none.
+    A floating array in the state of the optimiser counts as momentum if its path ends in the path
+    of a parameter and it has that parameter's shape. A weight that the new mask restores starts
+    from 0 without momentum.
 
     Args:
-      state: of the masked optimiser, not replicated over devices.
+      state: state of the masked optimiser, not replicated over devices.
       mask: a tree of bool arrays like the parameters.
 
     Returns:
-      A new state; pure, and fit for a jitted step.
+      A new state. The function is pure and may be jitted.
 
     Raises:
-      ValueError: state is not that of `masked`, or mask is not like the one in it.
+      ValueError: state is not a `MaskedState`, or mask differs from its mask in structure or shape.
 
     >>> params, mask = {"w": jnp.ones(2)}, {"w": jnp.array([True, True])}
     >>> state = masked(optax.sgd(0.1, momentum=0.9), mask).init(params)
@@ -248,31 +257,28 @@ def with_mask(state: MaskedState, mask: Mask) -> MaskedState:
     [True, False]
     """
     if not isinstance(state, MaskedState):
-        raise ValueError(f"state must be that of pruning.masked, got {type(state).__name__}")
+        raise ValueError(f"state must be a pruning.MaskedState, got {type(state).__name__}")
     _trees.check_same("the state's mask", state.mask, "mask", mask)
     masks = dict(jax.tree_util.tree_leaves_with_path(mask))
 
-    def held(path, x):
+    def held(path: tuple[Any, ...], x: Any) -> Any:
         ends = (path[start:] for start in range(len(path) + 1))
         m = next((masks[end] for end in ends if end in masks), None)
-        if (
-            m is None
-            or m.shape != jnp.shape(x)
-            or not jnp.issubdtype(jnp.result_type(x), jnp.inexact)
-        ):
+        if m is None or m.shape != jnp.shape(x):
             return x
-        return jnp.where(m, x, jnp.zeros_like(x))
+        is_momentum = jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+        return jnp.where(m, x, jnp.zeros_like(x)) if is_momentum else x
 
     return MaskedState(_copied(mask), jax.tree_util.tree_map_with_path(held, state.inner))
 
 
 def _copied(mask: Mask) -> Mask:
-    """A copy, so that donating the state to a step does not delete the caller's mask."""
+    """Copies the mask, so that donating the state to a step does not delete the caller's mask."""
     return jax.tree.map(lambda m: jnp.array(m, bool), mask)
 
 
 def _chosen(tree: Any, prunable: Prunable) -> list[tuple[str, Any]]:
-    """Names and prunable leaves in the order of the flattened tree."""
+    """Names of the prunable leaves and the leaves, in the order of the flattened tree."""
     chosen = [(name, leaf) for name, leaf in _trees.named_leaves(tree) if prunable(name, leaf)]
     if not chosen:
         names = ", ".join(name or "the array" for name, _ in _trees.named_leaves(tree))
@@ -281,7 +287,7 @@ def _chosen(tree: Any, prunable: Prunable) -> list[tuple[str, Any]]:
 
 
 def _mask(params: Any, prunable: Prunable, scores: list[jax.Array], sparsity: ArrayLike) -> Mask:
-    """Mask of params that prunes the lowest scores, non-negative integers by prunable leaf."""
+    """Mask of params that prunes the lowest scores, non-negative integers per prunable leaf."""
     number = _selection.floor_share(sparsity, sum(x.size for x in scores))
     kept = iter(_selection.keep_largest(scores, number))
     masks = [

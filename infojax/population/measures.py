@@ -1,63 +1,35 @@
-"""MIR, HDR and entropies of a whole data set from statistics that one pass collects.
+"""MIR, HDR and entropies of a whole data set, from statistics collected in one pass.
 
-With `A_c` the second moments of normalised features by class, `n_c` the counts and `k_c`
-coordinates of the normalised head rows, the spectra of the three n x n matrices are, but for
-zeros, those of `Σ_c A_c`, of `Σ_c n_c k_c k_cᵀ` and of `Σ_c A_c ⊗ k_c k_cᵀ`, all over their trace.
+Let `A_c` be the second moments of the normalised features per class, `n_c` the counts and `k_c`
+coordinates of the normalised head rows. Up to zeros and division by the trace, the spectra of the
+three n x n matrices are those of `Σ_c A_c`, `Σ_c n_c k_c k_cᵀ` and `Σ_c A_c ⊗ k_c k_cᵀ`.
 """
 
-import dataclasses
 import functools
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from infojax import _checks, information, moments, spectrum
-from infojax.information import Interplay
+from infojax.matrices import Interplay, combine
 from infojax.population import joint
-from infojax.population.quadrature import Estimate
+from infojax.population.quadrature import Estimate, Operator, exactly
+from infojax.population.result import PopulationInterplay, Route, with_errors
 from infojax.population.statistics import Statistics, is_usable, nan_unless
 
 _DENSE = 5000  # rows up to which dense eigenvalues take seconds
-_LAPACK = 32_766  # rows at which LAPACK's 32-bit work space ends
-_MOMENTS = 2**26  # numbers in the class moments up to which they are kept
+_LAPACK = 32_766  # rows up to which LAPACK's 32-bit workspace suffices
+_MOMENTS = 2**26  # largest number of elements in the class moments
 
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[*Interplay._fields, "standard_error", "probes"],
-    meta_fields=["route"],
-)
-@dataclasses.dataclass(frozen=True)
-class PopulationInterplay:
-    """The fields of `infojax.Interplay` with standard errors and the route; a pytree.
-
-    Attributes:
-      entropy_z: H(G(Z)), nats, float [], as all numbers here.
-      entropy_v: H(G(V)), nats.
-      joint_entropy: H(G(Z) ∘ G(V)), nats.
-      mutual_information: nats.
-      mir: matrix mutual information ratio.
-      hdr: entropy difference ratio.
-      standard_error: an `Interplay` with the standard error of each of them; 0 where exact.
-      probes: random vectors that the joint entropy rests on, int32 []; 0 where it is exact.
-      route: how the joint entropy came about: "gram" (dense eigenvalues, n x n), "moments" (dense
-        eigenvalues, d r x d r), "closed form" (order 2), "lanczos" (estimated).
-    """
-
-    entropy_z: jax.Array
-    entropy_v: jax.Array
-    joint_entropy: jax.Array
-    mutual_information: jax.Array
-    mir: jax.Array
-    hdr: jax.Array
-    standard_error: Interplay
-    probes: jax.Array
-    route: str
+Arrays = TypeVar("Arrays", bound=tuple[jax.Array, ...])
 
 
 def interplay(
     statistics: Statistics,
-    w: jax.Array,
+    w: ArrayLike,
     alpha: float = 1.0,
     *,
     rtol: float = 1e-3,
@@ -67,26 +39,26 @@ def interplay(
     """Interplay of all features and the head rows of their labels: Z1 = z_i, Z2 = w_{y_i}.
 
     `infojax.sample_interplay` of the whole data set. The entropies of features and head are
-    exact. The joint entropy is exact at order 2 (closed form, no eigenvalues) and where `d r`,
-    `r = min(C, d)`, is at most 5,000 or rtol is 0 (dense eigenvalues); elsewhere it is estimated,
-    see `infojax.population.quadrature`, and probes are added until the standard error of the mutual
-    information, hence of MIR, is at most rtol of it, or max_probes are used.
+    exact. The joint entropy is exact at order 2 (closed form, no eigenvalues), and where `d r`,
+    `r = min(C, d)`, is at most 5,000 or rtol is 0 (dense eigenvalues). Otherwise it is estimated,
+    see `infojax.population.quadrature`: probes are added until the standard error of the mutual
+    information, and hence of MIR, is at most rtol relative to it, or max_probes are used.
 
     Args:
       statistics: of the data set, float32 or float64.
-      w: head, one row a class, floating [C, d].
-      alpha: order, a positive Python number or `math.inf`. Below 1, the estimate takes
-        eigenvalues for zero that are below a millionth of the largest (in float32), and the most
-        that they can be worth is part of its standard error.
-      rtol: relative standard error that is enough, a Python number >= 0.
+      w: head, one row per class, floating [C, d].
+      alpha: order, a positive Python number or `math.inf`. Below 1, the estimate treats
+        eigenvalues below a millionth of the largest (in float32) as zero, and its standard error
+        includes the most that they can contribute.
+      rtol: sufficient relative standard error, a Python number >= 0.
       key: JAX random key of the estimate; `jax.random.key(0)` if None.
-      max_probes: the most probes, rounded up to a multiple of 64.
+      max_probes: largest number of probes, rounded up to a multiple of 64.
 
     Returns:
       A `PopulationInterplay`. Every number is NaN if a sample or w held NaN or inf, if a label
       was out of range under jit, or if there are no samples. Zero feature rows and classes
-      without samples are as in `infojax.sample_interplay`; a zero head row does not count.
-      Exact results can be differentiated by w, estimates cannot.
+      without samples are handled as in `infojax.sample_interplay`; a zero head row is ignored.
+      Exact results are differentiable with respect to w, estimates are not.
 
     Raises:
       ValueError: w does not fit the statistics in shape or dtype; alpha <= 0; rtol < 0;
@@ -109,61 +81,59 @@ def interplay(
     size = a.shape[1] * coordinates.shape[1]
     if alpha != 2 and rtol == 0 and size > _LAPACK:
         raise ValueError(
-            f"dense eigenvalues end at 32,766 rows and d min(C, d) is {size} here; "
-            "state an rtol > 0 for an estimate with a standard error"
+            f"dense eigenvalues are limited to 32,766 rows, but d min(C, d) is {size}; "
+            "set rtol > 0 for an estimate with a standard error"
         )
     entropy_z = spectrum.entropy(jnp.sum(a, 0), alpha)
     entropy_v = _head_entropy(statistics.counts, w_hat, alpha)
-    zero = jnp.zeros_like(entropy_z)
-    error, probes = zero, jnp.int32(0)
+    route: Route
     if alpha == 2:
         purity, route = joint.purity(a, w_hat), "closed form"
-        entropy_j = -jnp.log(jnp.where(purity == 0, 1, purity))
+        entropy_j = exactly(-jnp.log(jnp.where(purity == 0, 1, purity)))
     elif rtol == 0 or size <= _DENSE:
-        entropy_j, route = spectrum.entropy(moments.joint_moment(a, coordinates), alpha), "moments"
+        route = "moments"
+        entropy_j = exactly(spectrum.entropy(moments.joint_moment(a, coordinates), alpha))
     else:
         route, key = "lanczos", jax.random.key(0) if key is None else key
         inputs = _without_derivative((a, coordinates, joint.purity(a, w_hat)))
-        entropy_j, error, probes = _of_moments(
-            inputs, entropy_z + entropy_v, key, rtol, alpha, max_probes
+        entropy_j = _estimated_entropy(
+            joint.moment_operator, inputs, entropy_z + entropy_v, key, rtol, alpha, max_probes
         )
-    result = _with_errors(
-        information.combine(entropy_z, entropy_v, entropy_j), error, probes, route
-    )
+    result = with_errors(combine(entropy_z, entropy_v, entropy_j.value), entropy_j, route)
     return nan_unless(is_usable(statistics, w_hat), result)
 
 
 def interplay_of_features(
-    z: jax.Array,
-    y: jax.Array,
-    w: jax.Array,
+    z: ArrayLike,
+    y: ArrayLike,
+    w: ArrayLike,
     alpha: float = 1.0,
     *,
     rtol: float = 1e-3,
     key: jax.Array | None = None,
     max_probes: int = 512,
 ) -> PopulationInterplay:
-    """Interplay of features that are all in memory, by the cheapest route of all.
+    """Interplay of features held in memory, by the cheapest route.
 
-    Dense eigenvalues of size `min(n, d r)`, `r = min(C, d)`, up to 5,000 (or where rtol is 0);
-    beyond, `interplay` of their statistics; and where these would be too large (`C d²` above
-    2²⁶) an estimate from products of the n x n matrix with vectors, `(K v)_i = ẑ_i · Σ_c G_{y_i c}
-    Σ_{j in c} v_j ẑ_j`, without forming it.
+    Dense eigenvalues of size `min(n, d r)`, `r = min(C, d)`, up to 5,000 (or if rtol is 0);
+    above, `interplay` of the statistics of the features; and if these would be too large (`C d²`
+    above 2²⁶), an estimate from products of the n x n matrix with vectors,
+    `(K v)_i = ẑ_i · Σ_c G_{y_i c} Σ_{j in c} v_j ẑ_j`, without forming the matrix.
 
     Args:
       z: features, floating [n, d].
-      y: labels, integer [n], in [0, C); a label outside makes every number NaN.
-      w: head, one row a class, floating [C, d].
-      alpha: as `interplay`.
-      rtol: as `interplay`.
-      key: as `interplay`.
-      max_probes: as `interplay`.
+      y: labels, integer [n], in [0, C); a label outside this range makes every number NaN.
+      w: head, one row per class, floating [C, d].
+      alpha: as in `interplay`.
+      rtol: as in `interplay`.
+      key: as in `interplay`.
+      max_probes: as in `interplay`.
 
     Returns:
       A `PopulationInterplay`, see `interplay`.
 
     Raises:
-      ValueError: as `infojax.sample_interplay` and `interplay`.
+      ValueError: as in `infojax.sample_interplay` and `interplay`.
 
     >>> import jax.numpy as jnp
     >>> from infojax import collapse, population
@@ -179,36 +149,38 @@ def interplay_of_features(
     size = min(n, d * min(c, d))
     if size <= _DENSE or (rtol == 0 and size <= _LAPACK):
         exact = information.sample_interplay(z, y, w, alpha)
-        zero, route = jnp.zeros_like(exact.mir), "gram" if n <= d * min(c, d) else "moments"
-        return nan_unless(usable, _with_errors(exact, zero, jnp.int32(0), route))
+        route: Route = "gram" if n <= d * min(c, d) else "moments"
+        return nan_unless(usable, with_errors(exact, exactly(exact.joint_entropy), route))
     if c * d * d <= _MOMENTS:
         statistics = Statistics.zeros(c, d, z_hat.dtype).update(z, y, (y >= 0) & (y < c))
         result = interplay(statistics, w, alpha, rtol=rtol, key=key, max_probes=max_probes)
         return nan_unless(usable, result)
     if rtol == 0:
-        raise ValueError(f"dense eigenvalues end at 32,766 rows, {size} are needed here; rtol > 0")
+        raise ValueError(
+            f"dense eigenvalues are limited to 32,766 rows, but {size} are needed; set rtol > 0"
+        )
     entropy_z = spectrum.entropy(moments.smaller_product(z_hat), alpha)
-    counts = jnp.bincount(y, length=c)
-    entropy_v = _head_entropy(counts, w_hat, alpha)
+    entropy_v = _head_entropy(jnp.bincount(y, length=c), w_hat, alpha)
     key = jax.random.key(0) if key is None else key
     z_hat, w_hat = _without_derivative((z_hat, w_hat))
-    entropy_j, error, probes = _of_samples(
-        (z_hat, y, w_hat), entropy_z + entropy_v, key, rtol, alpha, max_probes
+    inputs = z_hat, y, w_hat
+    entropy_j = _estimated_entropy(
+        joint.sample_operator, inputs, entropy_z + entropy_v, key, rtol, alpha, max_probes
     )
-    value = information.combine(entropy_z, entropy_v, entropy_j)
-    return nan_unless(usable, _with_errors(value, error, probes, "lanczos"))
+    value = combine(entropy_z, entropy_v, entropy_j.value)
+    return nan_unless(usable, with_errors(value, entropy_j, "lanczos"))
 
 
-def class_interplay(statistics: Statistics, w: jax.Array, alpha: float = 1.0) -> Interplay:
-    """Interplay of centred class means and head rows, G(M) against G(W); exact.
+def class_interplay(statistics: Statistics, w: ArrayLike, alpha: float = 1.0) -> Interplay:
+    """Interplay of centred class means and head rows, G(M) and G(W); exact.
 
     Args:
       statistics: of the data set.
-      w: head, one row a class, floating [C, d].
+      w: head, one row per class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      An `Interplay` of scalars. Classes without samples are left out of both M and W. Class means
+      An `Interplay` of scalars. Classes without samples are omitted from both M and W. Class means
       that are equal up to rounding count as zero after centring. NaN as in `interplay`.
 
     Raises:
@@ -235,44 +207,44 @@ def _settings(alpha: float, rtol: float, max_probes: int) -> tuple[float, float,
     alpha, rtol = _checks.order(alpha), _checks.number("rtol", rtol)
     max_probes = _checks.integer("max_probes", max_probes)
     if not rtol >= 0 or max_probes < 1:
-        raise ValueError(f"rtol >= 0 and max_probes >= 1, got rtol={rtol}, max_probes={max_probes}")
+        raise ValueError(f"rtol >= 0 and max_probes >= 1 are required, got {rtol} and {max_probes}")
     return alpha, rtol, max_probes
 
 
-@functools.partial(jax.jit, static_argnames=("alpha", "max_probes"))
-def _of_moments(inputs, entropies, key, rtol, alpha: float, max_probes: int) -> Estimate:
-    a, coordinates, square = inputs
-    operator = joint.moment_operator(*joint.product_basis(a, coordinates), square)
-    rtol = rtol.astype(a.dtype)
-    return joint.estimated_entropy(operator, alpha, rtol, entropies, key, max_probes)
-
-
-@functools.partial(jax.jit, static_argnames=("alpha", "max_probes"))
-def _of_samples(inputs, entropies, key, rtol, alpha: float, max_probes: int) -> Estimate:
-    operator = joint.sample_operator(*inputs)
-    rtol = rtol.astype(operator.dtype)
-    return joint.estimated_entropy(operator, alpha, rtol, entropies, key, max_probes)
+@functools.partial(jax.jit, static_argnames=("operator", "alpha", "max_probes"))
+def _estimated_entropy(
+    operator: Callable[..., Operator],
+    inputs: tuple[jax.Array, jax.Array, jax.Array],
+    entropies: jax.Array,
+    key: jax.Array,
+    rtol: jax.Array,
+    alpha: float,
+    max_probes: int,
+) -> Estimate:
+    matrix = operator(*inputs)
+    rtol = rtol.astype(matrix.dtype)
+    return joint.estimated_entropy(matrix, alpha, rtol, entropies, key, max_probes)
 
 
 @jax.custom_jvp
-def _without_derivative(inputs):
-    """The inputs; whoever differentiates by them gets a clear error."""
+def _without_derivative(inputs: Arrays) -> Arrays:
+    """Returns the inputs; differentiating with respect to them is an error."""
     return inputs
 
 
 @_without_derivative.defjvp
-def _refuse(primals, tangents):
+def _refuse(primals: tuple[Arrays], tangents: tuple[Arrays]) -> NoReturn:
     raise ValueError(
-        "an estimate has no derivative; rtol=0 takes dense eigenvalues, which have one, and "
-        "jax.lax.stop_gradient around the arguments makes it a plain metric"
+        "an estimate has no derivative; set rtol=0 for dense eigenvalues, which have one, or wrap "
+        "the arguments in jax.lax.stop_gradient to use the estimate as a metric"
     )
 
 
-def _head(statistics: Statistics, w: jax.Array) -> jax.Array:
+def _head(statistics: Statistics, w: ArrayLike) -> jax.Array:
     w_hat = moments.unit_rows(w)
     shape = statistics.sum_pairs[:, 0].shape
     if w_hat.shape != shape:
-        raise ValueError(f"w must have shape {shape}, as the statistics, got {w_hat.shape}")
+        raise ValueError(f"w must have shape {shape}, like the statistics, got {w_hat.shape}")
     _checks.same_dtype("statistics", statistics.sum_pairs, "w", w_hat)
     return w_hat
 
@@ -280,12 +252,3 @@ def _head(statistics: Statistics, w: jax.Array) -> jax.Array:
 def _head_entropy(counts: jax.Array, w_hat: jax.Array, alpha: float) -> jax.Array:
     weighted = jnp.sqrt(counts.astype(w_hat.dtype))[:, None] * w_hat
     return spectrum.entropy(moments.smaller_product(weighted), alpha)
-
-
-def _with_errors(value: Interplay, error, probes, route: str) -> PopulationInterplay:
-    """Errors of the fields that follow from that of the joint entropy."""
-    zero = jnp.zeros_like(error)
-    denominator = jnp.minimum(value.entropy_z, value.entropy_v)
-    of_mir = jnp.where(value.mir == 0, 0, error / jnp.where(value.mir == 0, 1, denominator))
-    errors = Interplay(zero, zero, error, error, of_mir, zero)
-    return PopulationInterplay(*value, errors, probes, route)

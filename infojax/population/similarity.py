@@ -8,7 +8,7 @@ from infojax.population.statistics import Statistics, is_usable, nan_unless
 
 
 def within_class_entropies(statistics: Statistics, alpha: float = 1.0) -> jax.Array:
-    """Matrix entropy of the features of each class, `H_α(G(Z_c))`: how alike they are.
+    """Matrix entropy of the features of each class, `H_α(G(Z_c))`: low where they are alike.
 
     Args:
       statistics: of the data set.
@@ -29,19 +29,19 @@ def within_class_entropies(statistics: Statistics, alpha: float = 1.0) -> jax.Ar
     0.6931
     """
     alpha = _checks.order(alpha)
-    entropies = jax.lax.map(lambda a: spectrum.entropy(a, alpha), statistics.moments)
+    entropies: jax.Array = jax.lax.map(lambda a: spectrum.entropy(a, alpha), statistics.moments)
     return nan_unless(is_usable(statistics), entropies)
 
 
 def class_mean_entropy(statistics: Statistics, alpha: float = 1.0) -> jax.Array:
-    """Matrix entropy of the class means as they are; `class_interplay` has that of centred ones.
+    """Matrix entropy of the class means, not centred; `class_interplay` centres them.
 
     Args:
       statistics: of the data set.
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropy in nats [], in [0, log min(C, d)]; classes without samples are left out; NaN as in
+      Entropy in nats [], in [0, log min(C, d)]; classes without samples are omitted; NaN as in
       `interplay`.
 
     Raises:
@@ -66,7 +66,7 @@ def effective_rank(statistics: Statistics) -> jax.Array:
       statistics: of the data set.
 
     Returns:
-      Number of directions [], in [1, min(N, d)]; NaN as in `interplay`.
+      Effective number of directions [], in [1, min(N, d)]; NaN as in `interplay`.
 
     References:
       Roy & Vetterli 2007; Song et al. 2024, lemma 4.4.
@@ -81,21 +81,22 @@ def effective_rank(statistics: Statistics) -> jax.Array:
 
 
 def rank_bound(rank1: jax.Array, rank2: jax.Array) -> jax.Array:
-    r"""How badly one representation must predict what another can: `max(0, 1 - rank₂ / rank₁)`.
+    r"""Least error of predicting from Z2 what Z1 predicts exactly: `max(0, 1 - rank₂ / rank₁)`.
 
-    Let y be a target that Z1 [n, d1] predicts without error, drawn evenly from the unit vectors
-    of its column space. The least-squares error of predicting it from Z2 [n, d2] is, on average,
+    Let y be a target that Z1 [n, d1] predicts without error, drawn uniformly from the unit vectors
+    of its column space. The expected least-squares error of predicting it from Z2 [n, d2] is
 
     .. math:: \mathbb E \min_h \lVert y - Z_2 h \rVert^2
        = 1 - \frac{\operatorname{tr} P_1 P_2}{\operatorname{rank} Z_1}
        \ge 1 - \frac{\operatorname{rank} Z_2}{\operatorname{rank} Z_1}
 
-    with P1, P2 the projections on the column spaces. With effective ranks in place of ranks it is
-    `1 - exp(H(G(Z2)) - H(G(Z1)))`: no bound any more, but what the entropy difference stands for.
+    with P1, P2 the projections onto the column spaces. With effective ranks in place of ranks it
+    is `1 - exp(H(G(Z2)) - H(G(Z1)))`, which is no longer a bound, but interprets the difference of
+    the entropies.
 
     Args:
       rank1: rank or effective rank of Z1, floating, positive.
-      rank2: of Z2, of the same shape.
+      rank2: rank or effective rank of Z2, of the same shape.
 
     Returns:
       Bounds in [0, 1], in units of |y|².

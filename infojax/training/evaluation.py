@@ -129,7 +129,8 @@ def _collect(
         found[f"entropy_head_{n}"] = mean.entropy_v
     if not metrics.population:
         return found, None
-    statistics = Statistics.zeros(*head.shape).update(features, known, counted)
+    num_classes, d = head.shape
+    statistics = Statistics.zeros(num_classes, d).update(features, known, counted)
     return found, statistics.psum(training.AXIS)
 
 
@@ -145,7 +146,7 @@ def mean_interplay(
       n: samples per batch, a divisor of m.
       interplay: function of one batch of the arrays, each [n, ...].
       arrays: this device's samples, each [m, ...].
-      counted: bool [m], False for padding; a batch that contains padding is left out.
+      counted: bool [m], False for padding; a batch with padding is ignored.
 
     Returns:
       The mean over the full batches of all devices.

@@ -222,8 +222,8 @@ _identity = jax.pmap(lambda tree: tree, axis_name=AXIS)  # a single one, to shar
 def replicate(tree: Tree) -> Tree:
     """Puts a copy of a tree on each of this process's devices.
 
-    The layout is that of pmap's results; with another one, a step would be compiled a second time
-    for the state that it returns.
+    In the layout of pmap's results; otherwise a step would be compiled a second time for the state
+    that it returns.
     """
     replicated: Tree = put_shards(jax_utils.replicate(tree))
     return replicated

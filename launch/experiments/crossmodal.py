@@ -19,12 +19,10 @@ from infojax.training import processes, storage
 from launch import adaptation, plots, seeds
 from launch.adaptation import Measures, Outcome, Plan, Task
 from launch.ledger import Ledger
-from launch.plots.crossmodal import figures
+from launch.plots.crossmodal import figures as figures
 from launch.results import crossmodal
 from launch.results.crossmodal import METHODS
 from launch.settings import check_at_least, check_choice
-
-__all__ = ["figures", "run"]
 
 _HEADS = {
     "linear_probe": lambda config: adapters.LinearProbe(),
@@ -74,7 +72,7 @@ def build(name: str, config: ConfigDict) -> Program:
 
 
 def before(features: Features) -> dict[str, Any]:
-    """Zero-shot accuracy, and the measures of the features as they are."""
+    """Zero-shot accuracy, and the measures of the features before fine-tuning."""
     measures = jax.jit(adaptation.measure)(
         features.images,
         features.texts,
@@ -91,7 +89,7 @@ def before(features: Features) -> dict[str, Any]:
 def train_point(
     program: Program, features: Features, shots: int, config: ConfigDict
 ) -> dict[str, Any]:
-    """Trains all seeds and objectives, chooses λ, measures; returns what is recorded."""
+    """Trains all seeds and objectives, chooses λ and measures; returns the record."""
     started = time.monotonic()
     draws = [few_shot.draw_shots(features, shots, seed) for seed in seeds.of(config)]
     outcome = program.fine_tune(_task(features), _plan(features, draws, seeds.of(config), config))
@@ -164,7 +162,7 @@ def _plan(features: Features, draws: list[Shots], seeds: range, config: ConfigDi
 
 
 def _best(losses: np.ndarray, hits: np.ndarray, shots: Shots) -> int:
-    """The weight of the best validation accuracy; of several, that of the lowest loss.
+    """Index of the weight with the best validation accuracy; ties go to the lowest loss.
 
     Args:
       losses: cross-entropy of all images [weights, N].

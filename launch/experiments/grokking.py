@@ -17,11 +17,9 @@ from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
 from launch import seeds
-from launch.plots.grokking import figures
+from launch.plots.grokking import figures as figures
 from launch.results import grokking, observations
 from launch.settings import check_at_least, check_choice
-
-__all__ = ["TRACED", "build", "check", "figures", "run", "run_seed"]
 
 # Fields that one compiled program serves in every value.
 TRACED = frozenset({"seed"})
@@ -136,8 +134,8 @@ def measure(
 ) -> dict[str, jax.Array]:
     """Returns every recorded metric of some parameters.
 
-    MIR, HDR and entropies at the sample level are those of the first n test examples, n in
-    batch_sizes; at the class level, and of the population, all examples of the split count.
+    Sample-level MIR, HDR and entropies use the first n test examples, n in batch_sizes;
+    class-level and population values use all examples of the split.
     """
     head = params["unembed"][:-1]  # "=" is never a result
     metrics: dict[str, jax.Array] = {}
@@ -163,7 +161,8 @@ def _of_split(
 ) -> dict[str, jax.Array]:
     """Metrics of all examples of a split; with `whole` also MIR and HDR at the sample level."""
     hits = jnp.argmax(logits, -1) == examples.results
-    statistics = population.Statistics.zeros(*head.shape).update(features, examples.results)
+    c, d = head.shape
+    statistics = population.Statistics.zeros(c, d).update(features, examples.results)
     by_class = population.class_interplay(statistics, head)
     found = {
         "accuracy": jnp.mean(hits.astype(jnp.float32)),

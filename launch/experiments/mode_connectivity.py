@@ -22,15 +22,12 @@ from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.methods.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
 from infojax.training import evaluation, processes, storage
-from launch import classification, ledger, plots, seeds, updates
-from launch import workdir as workdirs
+from launch import classification, ledger, plots, seeds, updates, workdir as workdirs
 from launch.classification import Program
 from launch.ledger import Ledger
-from launch.plots.mode_connectivity import figures
+from launch.plots.mode_connectivity import figures as figures
 from launch.results import mode_connectivity
 from launch.settings import check_at_least
-
-__all__ = ["figures", "run"]
 
 TREATMENTS = ("interpolated", "recomputed", "first")
 _STUDY = (
@@ -96,7 +93,7 @@ def omegas(config: ConfigDict) -> list[float]:
 
 
 def endpoint_config(config: ConfigDict, seed: int, rate: float, member: str) -> ConfigDict:
-    """The settings that a network depends on, and no others; those of a supervised run."""
+    """The settings that a network depends on: the config of a supervised run."""
     endpoint = config.copy_and_resolve_references()
     with endpoint.unlocked():
         for name in _STUDY:

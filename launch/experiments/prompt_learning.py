@@ -22,11 +22,9 @@ from infojax.models.clip import CLIP, Architecture, Tower
 from infojax.moments import unit_rows
 from infojax.training import processes
 from launch import adaptation, encoders, seeds
-from launch.plots.prompt_learning import figures
+from launch.plots.prompt_learning import figures as figures
 from launch.results import prompt_learning
 from launch.settings import check_at_least, check_choice
-
-__all__ = ["figures", "run"]
 
 RANDOM = "random"
 _GELU = {"auto": None, "gelu": False, "quick_gelu": True}
@@ -102,7 +100,7 @@ def build(config: ConfigDict, workdir: Path) -> Program:
 
 
 def _features(config: ConfigDict, workdir: Path, model: CLIP, params: Any) -> Features:
-    """Features of all images, from the work directory if they are there."""
+    """Features of all images, read from the work directory if it holds them."""
     if not (workdir / "features.npz").exists():
         encoders.write_features(
             workdir / "features.npz",

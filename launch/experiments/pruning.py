@@ -8,15 +8,21 @@ from ml_collections import ConfigDict
 
 from infojax.errors import UserError
 from infojax.training import processes, storage
-from launch import classification, experiment, fine_tuning, ledger, plots, runs, seeds
-from launch import workdir as workdirs
+from launch import (
+    classification,
+    experiment,
+    fine_tuning,
+    ledger,
+    plots,
+    runs,
+    seeds,
+    workdir as workdirs,
+)
 from launch.fine_tuning import METHODS, Program, Trained
 from launch.ledger import Ledger
-from launch.plots.pruning import figures
+from launch.plots.pruning import figures as figures
 from launch.results import pruning
 from launch.settings import Settings, check_at_least
-
-__all__ = ["figures", "run"]
 
 _STUDY = (
     "trained",

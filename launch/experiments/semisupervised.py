@@ -20,11 +20,9 @@ from infojax.methods import freematch
 from infojax.models.wide_resnet import head_of
 from infojax.training import evaluation, processes, storage
 from launch import classification, few_labels, seeds
-from launch.plots.semisupervised import figures
+from launch.plots.semisupervised import figures as figures
 from launch.results import observations, semisupervised
 from launch.settings import check_at_least, check_below_one, check_choice
-
-__all__ = ["TRACED", "build", "check", "figures", "run", "run_seed"]
 
 # Fields that one compiled program serves in every value: they are arguments of its step.
 TRACED = frozenset(
@@ -111,7 +109,7 @@ def run_seed(
 def make_source(
     program: Program, config: ConfigDict, seed: int, rows: np.ndarray
 ) -> few_labels.Source:
-    """Puts all images on every device of this process, with a seed's labelled set and key."""
+    """Puts all images, a seed's labelled set and its key on every device of this process."""
     names = ("unsupervised_weight", "fairness_weight", "mi_weight", "id_weight")
     weights = few_labels.Weights(*(jnp.float32(config[name]) for name in names))
     key = jax.random.fold_in(jax.random.key(seed), 1)
@@ -120,7 +118,7 @@ def make_source(
 
 
 def labelled_set(network: classification.Program, config: ConfigDict, seed: int) -> np.ndarray:
-    """Indices of a seed's labelled images: runs of other methods have the same."""
+    """Indices of a seed's labelled images, the same for all methods."""
     return labelled.draw(
         network.data.train.labels,
         config.num_labels,

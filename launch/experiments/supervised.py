@@ -7,11 +7,9 @@ from ml_collections import ConfigDict
 
 from infojax import training
 from launch import classification, seeds
-from launch.classification import TRACED, Program, build, check
-from launch.plots.supervised import figures
+from launch.classification import TRACED as TRACED, Program, build as build, check as check
+from launch.plots.supervised import figures as figures
 from launch.results import observations, supervised
-
-__all__ = ["TRACED", "build", "check", "figures", "run", "run_seed"]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

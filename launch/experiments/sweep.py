@@ -13,10 +13,8 @@ from infojax.training import processes, read_records, storage
 from launch import experiment, ledger, plots, seeds
 from launch.experiment import Sweepable
 from launch.ledger import Ledger
-from launch.plots.sweep import figures
+from launch.plots.sweep import figures as figures
 from launch.results import sweep
-
-__all__ = ["figures", "run"]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

@@ -69,7 +69,7 @@ def _grid(
     """One panel for each head (row) and model (column)."""
     heads = list(dict.fromkeys(point["head"] for point in points))
     models, sharey = list(before), "row" if draw is _differences else "col"
-    size = 1 + 3 * len(models), 0.8 + 2.6 * len(heads)
+    size = max(7, 1 + 3 * len(models)), 0.8 + 2.6 * len(heads)
     figure, axes = grid((len(heads), len(models)), size, sharex=True, sharey=sharey)
     for row, head in zip(axes, heads, strict=True):
         for axis, model in zip(row, models, strict=True):
@@ -117,7 +117,7 @@ def _weights(axis: Axes, points: list[Point], before: Point) -> None:
 def _measures(points: list[Point], before: dict[str, Point]) -> Figure:
     """One panel for each measure (row) and model (column)."""
     models = list(before)
-    shape, size = (len(_MEASURES), len(models)), (1 + 3 * len(models), 9.6)
+    shape, size = (len(_MEASURES), len(models)), (max(7, 1 + 3 * len(models)), 9.6)
     figure, axes = grid(shape, size, sharex=True, sharey="row")
     for row, (measure, label) in zip(axes, _MEASURES.items(), strict=True):
         for axis, model in zip(row, models, strict=True):

@@ -14,7 +14,7 @@ class Observation(NamedTuple):
     """One statement about a run.
 
     Attributes:
-      text: what is measured, with the bound that it is held against.
+      text: what is measured, and its bound.
       measured: a number, or several by name; None if it was not measured.
       holds: whether the statement holds; None if it was not measured or states no bound.
     """
@@ -36,7 +36,7 @@ def written(observed: Sequence[Observations]) -> dict[str, Any]:
     """Returns observations as every summary.json holds them.
 
     Args:
-      observed: those of each seed, or of a study as a whole in a list of one.
+      observed: the observations of each seed, or a list of one for a study as a whole.
 
     Returns:
       By name: `text`, and the lists `measured` and `holds` with one entry per element of observed.
@@ -58,7 +58,7 @@ def summarize(
 
     Args:
       histories: the records of each seed.
-      observe: from the records of a seed to its observations.
+      observe: maps the records of a seed to its observations.
 
     Returns:
       `steps`, `seconds` by seed, the spread of every metric of the last records as `final`, and

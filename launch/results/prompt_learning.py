@@ -15,7 +15,7 @@ def summarize(
 
     Args:
       histories: the records of each seed.
-      weights: λ of each context as metrics name it, the first that of cross-entropy alone.
+      weights: λ of each context as in the names of metrics; the first is cross-entropy alone.
       zero_shot: accuracies of the zero-shot prompt.
     """
     ce, *names = weights

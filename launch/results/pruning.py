@@ -58,7 +58,7 @@ def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_method(points: list[Point], method: str) -> dict[float, list[Point]]:
-    """Points of a method by sparsity, in order of seeds; at 0 those of whatever method has them."""
+    """Points of a method by sparsity, in order of seeds; sparsity 0 may be another method's."""
     own = [p for p in points if p["method"] == method or p["sparsity"] == 0]
     sparsities = sorted({p["sparsity"] for p in own})
     by_seed = sorted(own, key=lambda p: p["seed"])
@@ -110,8 +110,8 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
         dense = _mean(own[0.0], "before", accuracy)
         kept = [s for s in own if _mean(own[s], "after", accuracy) >= dense - LOSS]
         observed[f"accuracy_{method}"] = Observation(
-            f"highest sparsity at which the fine-tuned accuracy is at most {LOSS} below that of "
-            f"the trained network ({dense:.4f})",
+            f"highest sparsity at which the fine-tuned accuracy is at most {LOSS} below the "
+            f"trained network's ({dense:.4f})",
             max(kept, default=None),
         )
     if 0.0 in own:

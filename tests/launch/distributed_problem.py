@@ -9,16 +9,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from infojax.training import processes
-from infojax.training.interrupts import Interrupted
-from launch import distributed, supervised
+from infojax.training import Interrupted, processes
+from launch import distributed
+from launch.experiments import supervised
 from tests.launch.experiments.supervised_problem import config, flat
 
 STOPPED_AT = 7  # in the third call of `advance`
 
 
 def stopped_by_one(advance):
-    """`advance`, in whose third call the last process alone is told to end."""
+    """`advance`, whose third call sends SIGTERM to the last process alone."""
     calls = []
 
     def stopping(*arguments):
@@ -31,7 +31,7 @@ def stopped_by_one(advance):
 
 
 def trained(program, directory):
-    """Trains into a directory; saves all numbers of the final state as each process has them."""
+    """Trains into a directory; each process saves all numbers of its final state."""
     state = supervised.run_seed(program, config(), 0, directory)
     numbers = {name: flat(getattr(state, name)) for name in ("params", "ema", "opt_state")}
     numbers["loss"] = np.asarray(state.loss)
@@ -39,7 +39,7 @@ def trained(program, directory):
 
 
 def main(root):
-    """Trains uninterrupted; stopped by a signal to one process; and on from there."""
+    """Trains uninterrupted; then stopped by a signal to one process, and resumed."""
     assert (jax.process_count(), jax.device_count()) == (2, 2)
     program = supervised.build(config())
     trained(program, root / "whole")

@@ -12,6 +12,7 @@ from infojax.training import read_records
 from launch import __main__ as launch
 
 ROOT = Path(__file__).parents[2]
+SMOKE = "--config=configs/grokking.py:smoke"
 
 
 def begun(workdir, experiment="grokking"):
@@ -33,6 +34,15 @@ def timeless(lines):
 def last_step(workdir):
     records = read_records(workdir)
     return records[-1]["step"] if records else -1
+
+
+def assert_refused(result, *words):
+    """The exit code is 2, and one line on stderr holds all words."""
+    code, lines = result
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith("launch: ") and "Traceback" not in lines[0]
+    for word in words:
+        assert word in lines[0]
 
 
 def run_here(workdir, config, settings):

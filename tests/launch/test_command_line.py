@@ -8,48 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
-from configs import grokking as grokking_config
-from infojax.errors import UserError
-from infojax.training.interrupts import Interrupted
-from launch import __main__ as launch
-from launch import figures, workdir
+from configs import grokking
+from infojax.errors import StorageError, UserError
+from infojax.training import Interrupted
+from launch import __main__ as launch, figures, workdir
+from launch.settings import Settings
+from tests.launch.launcher import ROOT, SMOKE, assert_refused, begun
 
-# ml_collections loads configuration files by a method that Python is to drop.
+# ml_collections loads config files by a deprecated method.
 pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
-
-ROOT = Path(__file__).parents[2]
-SMOKE = "--config=configs/grokking.py:smoke"
-
-
-@pytest.fixture
-def main(tmp_path, monkeypatch, capsys):
-    """`launch.main` in the root directory: gives exit code and lines of stderr.
-
-    Nothing but what runs where is said on stdout.
-    """
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(launch, "_cache_compilations", lambda: None)
-
-    def call(*arguments, default_workdir=True, checked_stdout=True):
-        extra = [f"--workdir={tmp_path / 'run'}"] if default_workdir else []
-        code = launch.main(["launch", *arguments, *extra])
-        out, err = capsys.readouterr()
-        assert not checked_stdout or out in ("", f"grokking on 2 cpu devices: {tmp_path / 'run'}\n")
-        return code, err.splitlines()
-
-    return call
-
-
-def _assert_refused(result, *words):
-    code, lines = result
-    assert code == 2
-    assert len(lines) == 1
-    assert lines[0].startswith("launch: ")
-    assert "Traceback" not in lines[0]
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +48,7 @@ def _assert_refused(result, *words):
 )
 def test_arguments(main, arguments, words):
     default_workdir = not any(x.startswith("--workdir") for x in arguments)
-    _assert_refused(main(*arguments, default_workdir=default_workdir), *words)
+    assert_refused(main(*arguments, default_workdir=default_workdir), *words)
 
 
 @pytest.mark.parametrize(
@@ -123,120 +91,18 @@ def test_arguments(main, arguments, words):
 )
 def test_settings(main, tmp_path, override, words):
     """Refused before any work, and the corrected command may use the same directory."""
-    _assert_refused(main(SMOKE, f"--config.{override}"), *words)
+    assert_refused(main(SMOKE, f"--config.{override}"), *words)
     assert not (tmp_path / "run" / "checkpoints").exists() or not any(
         (tmp_path / "run" / "checkpoints").iterdir()
     )
-    workdir.prepare(tmp_path / "run", grokking_config.get_config("smoke"))
-
-
-def _files(directory):
-    everything = (p for p in directory.rglob("*") if p.is_file() and p.name != ".lock")
-    return {p: p.read_bytes() for p in everything}
+    workdir.prepare(tmp_path / "run", grokking.get_config("smoke"))
 
 
 def test_experiment_of_other_fields(main):
-    """As when --config.experiment names one that the config was not written for."""
+    """--config.experiment may name one that the config was not written for."""
     code, lines = main(SMOKE, "--config.experiment=supervised", checked_stdout=False)
     assert code == 2 and len(lines) == 1
     assert "no field" in lines[0] and "which supervised needs" in lines[0]
-
-
-def test_a_refused_override_leaves_the_config(main, tmp_path):
-    """64 and 64.0 are equal, and not the same setting."""
-    run, config = tmp_path / "run", grokking_config.get_config("smoke")
-    workdir.prepare(run, config)
-    (run / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    before = (run / "config.json").read_bytes()
-    _assert_refused(main(SMOKE, "--config.metric_batch_sizes=(16.0, 64.0)"), "metric_batch_sizes")
-    assert (run / "config.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("what", ["record", "checkpoint", "record of a seed"])
-def test_work_directory_of_another_config(main, tmp_path, what):
-    run, config = tmp_path / "run", grokking_config.get_config("smoke")
-    config.seed = 0
-    workdir.prepare(run, config)
-    if what == "checkpoint":
-        (run / "checkpoints" / "20").mkdir(parents=True)
-    else:
-        path = run / "seed-0" if "seed" in what else run
-        path.mkdir(exist_ok=True)
-        (path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    before = _files(run)
-    refused = main(SMOKE, "--config.seed=1", "--config.loss=ordinary")
-    _assert_refused(refused, str(run), "seed: 0 there, 1 here", "margin there", "--workdir")
-    assert "modulus" not in refused[1][0]
-    assert _files(run) == before
-
-
-def test_work_directory_of_another_experiment(tmp_path):
-    """Also fields that only one of the two has are named."""
-    workdir.prepare(tmp_path, ConfigDict({"experiment": "supervised", "dataset": "mnist"}))
-    (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    with pytest.raises(UserError, match=r"dataset: mnist there.*modulus: None there, 13 here"):
-        workdir.prepare(tmp_path, grokking_config.get_config("smoke"))
-
-
-def test_same_config_in_the_same_work_directory(tmp_path):
-    config = grokking_config.get_config("smoke")
-    for _ in range(2):
-        workdir.prepare(tmp_path, config)
-        (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    assert json.loads((tmp_path / "config.json").read_text())["metric_batch_sizes"] == [16, 64]
-    assert len(workdir.starts(tmp_path)) == 2
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "config.json",
-        "environment.json",
-        "metrics.jsonl",
-    }
-
-
-@pytest.mark.parametrize("content", ["", "[{", "5", None])
-def test_history_of_starts_begins_anew_where_it_cannot_be_read(tmp_path, content):
-    if content is not None:
-        (tmp_path / "environment.json").write_text(content)
-    workdir.prepare(tmp_path, grokking_config.get_config("smoke"))
-    assert len(workdir.starts(tmp_path)) == 1
-
-
-def test_work_directory_in_use(main, tmp_path):
-    """The same command a second time is refused, and changes nothing, until the first has ended."""
-    run = tmp_path / "run"
-    script = "import pathlib, sys; from launch import workdir\n"
-    script += "with workdir.locked(pathlib.Path(sys.argv[1])): print(); input()"
-    pipe = subprocess.PIPE
-    first = subprocess.Popen(
-        [sys.executable, "-c", script, str(run)], cwd=ROOT, stdin=pipe, stdout=pipe
-    )
-    first.stdout.readline()
-    before = _files(run)
-    refused = main(SMOKE)
-    _assert_refused(refused, f"{run} is in use by process {first.pid} on ", "--workdir")
-    assert _files(run) == before
-    first.kill()
-    first.communicate()
-    with workdir.locked(run):
-        pass
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", None])
-def test_unreadable_config_of_a_run(main, tmp_path, content):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
-    if content is not None:
-        (tmp_path / "run" / "config.json").write_text(content)
-    _assert_refused(main(SMOKE), "config.json", "cannot be read", "--workdir")
-    assert (tmp_path / "run" / "metrics.jsonl").exists()
-
-
-@pytest.mark.parametrize("below", ["", "/run", "/deep/run"])
-def test_unwritable_work_directory(main, tmp_path, below):
-    file = tmp_path / "file"
-    file.write_text("not a directory")
-    path = f"{file}{below}"
-    _assert_refused(main(SMOKE, f"--workdir={path}", default_workdir=False), "cannot write", path)
-    assert file.read_text() == "not a directory"
 
 
 @pytest.mark.parametrize(
@@ -245,15 +111,15 @@ def test_unwritable_work_directory(main, tmp_path, below):
         (FloatingPointError("not finite at step 3"), 1, "launch: not finite at step 3"),
         (UserError("no such data"), 2, "launch: no such data"),
         (
-            OSError(28, "No space left on device"),
+            StorageError("cannot write x: No space left on device"),
             1,
-            "launch: [Errno 28] No space left on device; the same command goes on when that is "
-            "mended",
+            "launch: cannot write x: No space left on device; the same command resumes when that "
+            "is fixed",
         ),
         (
             Interrupted(signal.SIGTERM, 7),
             143,
-            "launch: stopped at step 7 by SIGTERM; the same command goes on from there",
+            "launch: stopped at step 7 by SIGTERM; the same command resumes from there",
         ),
     ],
 )
@@ -261,23 +127,33 @@ def test_exit_codes(main, monkeypatch, raised, code, line):
     def run(config, workdir):
         raise raised
 
-    monkeypatch.setattr("launch.grokking.run", run)
+    monkeypatch.setattr("launch.experiments.grokking.run", run)
     assert main(SMOKE) == (code, [line])
 
 
-def test_a_defect_is_not_hidden(main, monkeypatch):
+@pytest.mark.parametrize(
+    ("defect", "error"),
+    [
+        (lambda: 1 / 0, ZeroDivisionError),
+        (lambda: Path("nowhere").read_text(), FileNotFoundError),
+        (lambda: {}["field"], KeyError),
+    ],
+)
+def test_a_defect_is_not_hidden(main, monkeypatch, defect, error):
     """An error that no user caused keeps its traceback."""
-    monkeypatch.setattr("launch.grokking.run", lambda config, workdir: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr("launch.experiments.grokking.run", lambda config, workdir: defect())
+    with pytest.raises(error) as caught:
         main(SMOKE)
+    assert type(caught.value) is error
 
 
 def test_defaults(monkeypatch):
     """Without arguments: grokking's cpu variant into runs/grokking."""
     monkeypatch.chdir(ROOT)
-    expected = grokking_config.get_config("cpu")
+    expected = grokking.get_config("cpu")
     for arguments in ([], ["--config=configs/grokking.py"], ["--config", "configs/grokking.py"]):
         config, directory = launch._parse(["launch", *arguments])
+        assert isinstance(config, Settings)
         assert json.loads(config.to_json()) == json.loads(expected.to_json())
         assert directory == Path("runs/grokking")
 
@@ -296,7 +172,7 @@ def test_overrides(monkeypatch):
 
 def test_variants():
     """The paper's setting; several seeds; and a small one that is otherwise the same."""
-    cpu, paper, smoke = (grokking_config.get_config(v) for v in ("cpu", "paper", "smoke"))
+    cpu, paper, smoke = (grokking.get_config(v) for v in ("cpu", "paper", "smoke"))
     expected = {
         "experiment": "grokking",
         "modulus": 113,
@@ -339,6 +215,10 @@ def test_figures_errors(tmp_path, capsys):
         assert capsys.readouterr().err == (
             f"launch.figures: {tmp_path / name} is not a run: it has no config.json\n"
         )
+    (tmp_path / "empty" / "config.json").write_text('{"experiment": "other"}')
+    assert figures.main([str(tmp_path / "empty")]) == 2
+    unknown = "experiment = 'other' is unknown: there is no module launch.experiments.other"
+    assert capsys.readouterr().err == f"launch.figures: {unknown}\n"
     with pytest.raises(SystemExit) as caught:
         figures.main([])
     assert caught.value.code == 2
@@ -349,7 +229,7 @@ def test_exit_code_and_streams_of_the_process(tmp_path):
     done = subprocess.run(
         [*command, "--config.modulus=12"], cwd=ROOT, env=os.environ, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (2, f"grokking on 2 cpu devices: {tmp_path}\n")
+    assert (done.returncode, done.stdout) == (2, begun(tmp_path))
     assert done.stderr == (
         "launch: modulus must be a prime from 5 to 4093, for example 113; got 12\n"
     )

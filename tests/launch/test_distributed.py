@@ -15,8 +15,7 @@ import pytest
 
 from infojax.errors import UserError
 from infojax.training.recorder import read_records
-from launch import distributed, supervised
-from launch import workdir as workdirs
+from launch import distributed, supervised, workdir as workdirs
 from tests.launch import distributed_problem
 from tests.launch.launcher import ROOT, Launcher, last_step
 

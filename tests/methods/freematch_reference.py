@@ -1,8 +1,7 @@
-"""FreeMatch in float64 NumPy, sample by sample, from the published description.
+"""FreeMatch in float64 NumPy, sample by sample, written from the published description.
 
-Nothing here shares a formula with `infojax.methods.freematch`: means are loops over samples, the
-mask selects rows instead of weighting them, and cross-entropy is minus the logarithm of a
-probability.
+It shares no formula with `infojax.methods.freematch`: means are loops over samples, the mask
+selects rows instead of weighting them, and cross-entropy is minus the logarithm of a probability.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ def softmax(logits):
 
 
 class FreeMatch:
-    """Thresholds of all steps so far."""
+    """The self-adaptive thresholds."""
 
     def __init__(self, classes, momentum=0.999):
         self.m = momentum
@@ -23,7 +22,7 @@ class FreeMatch:
         self.h = np.full(classes, 1 / classes)
 
     def update(self, logits_weak):
-        """Moves the averages, then returns the mask, labels and how far each is from the border."""
+        """Updates the averages; returns the mask, the labels and each distance to the threshold."""
         q = softmax(np.asarray(logits_weak, np.float64))
         n, classes = q.shape
         labels = np.array([int(np.argmax(row)) for row in q])

@@ -1,54 +1,22 @@
-"""FreeMatch's thresholds and losses against NumPy, on several devices, and at their edges."""
-
-import os
-import pathlib
-import subprocess
-import sys
+"""Thresholds and losses of FreeMatch against NumPy, and their edge cases."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 import infojax
 from infojax.methods import freematch
 from tests.methods import freematch_reference as reference
-
-N, C = 16, 5
-
-
-def logits(seed, n=N, scale=2.0):
-    """Weak and strong logits [n, C]: classes of unequal frequency, weak and strong alike."""
-    rng = np.random.default_rng(seed)
-    offset = np.linspace(0, 1.5, C)
-    weak = scale * rng.normal(size=(n, C)) + offset
-    strong = weak + rng.normal(size=(n, C))
-    return jnp.asarray(weak, jnp.float32), jnp.asarray(strong, jnp.float32)
-
-
-def losses(state, weak, strong, axis_name=None):
-    """Both losses of a step, with what else it returns."""
-    q = jax.nn.softmax(weak)
-    state, mask, labels = freematch.update(state, q, axis_name, 0.9)
-    unsupervised = freematch.unsupervised_loss(strong, labels, mask)
-    fairness = freematch.fairness_loss(state, strong, mask, axis_name)
-    return unsupervised, fairness, (state, mask, labels)
-
-
-def in_training():
-    """A state under which some samples pass."""
-    p, h = np.array([[0.1, 0.15, 0.2, 0.25, 0.3], [0.05, 0.15, 0.2, 0.2, 0.4]], np.float32)
-    return freematch.State(jnp.float32(0.85), jnp.asarray(p), jnp.asarray(h))
-
+from tests.methods.freematch_problem import C, N, in_training, logits, losses
 
 # Against NumPy
 
 
 @pytest.mark.parametrize(("momentum", "fresh"), [(0.999, False), (0.9, True)])
 def test_200_steps_agree_with_numpy(momentum, fresh):
-    """Predictions grow surer and one class fades; 48 samples a step, every mask entry compared."""
+    """Predictions become more confident and one class fades; every mask entry is compared."""
 
     @jax.jit
     def step(state, weak, strong):
@@ -70,9 +38,8 @@ def test_200_steps_agree_with_numpy(momentum, fresh):
         np.testing.assert_allclose(state.expectations, expected.p, rtol=2e-6)
         np.testing.assert_allclose(state.histogram, expected.h, rtol=2e-6)
         np.testing.assert_array_equal(labels, expected_labels)
-        clear = np.abs(distance) > 1e-6  # float32 may decide a tie otherwise
-        np.testing.assert_array_equal(np.asarray(mask, bool)[clear], expected_mask[clear])
-        assert clear.all()  # with these numbers there is none
+        assert np.all(np.abs(distance) > 1e-6)  # no ties, which float32 may decide otherwise
+        np.testing.assert_array_equal(np.asarray(mask, bool), expected_mask)
         np.testing.assert_allclose(
             unsupervised,
             reference.unsupervised_loss(strong, expected_labels, expected_mask),
@@ -85,13 +52,13 @@ def test_200_steps_agree_with_numpy(momentum, fresh):
 
 
 def test_state_moves_before_the_mask():
-    """At momentum 0 the threshold is this batch's own mean confidence."""
+    """At momentum 0, the threshold is the mean confidence of this batch."""
     q = jnp.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
     state, mask, labels = freematch.update(freematch.init(2), q, momentum=0.0)
     np.testing.assert_allclose(state.threshold, 2.2 / 3, rtol=1e-6)
     np.testing.assert_allclose(state.expectations, [0.6, 0.4], rtol=1e-6)
     np.testing.assert_allclose(state.histogram, [2 / 3, 1 / 3], rtol=1e-6)
-    np.testing.assert_array_equal(mask, [1, 0, 1])  # class 1 needs 0.73 * 0.4 / 0.6 only
+    np.testing.assert_array_equal(mask, [1, 0, 1])  # the threshold of class 1 is 0.73 * 0.4 / 0.6
     np.testing.assert_array_equal(labels, [0, 0, 1])
     assert mask.dtype == jnp.float32 and labels.dtype == jnp.int32
 
@@ -127,7 +94,7 @@ def test_fixed_threshold():
     np.testing.assert_array_equal(freematch.fixed_threshold(before, q, threshold=0.5)[1], 1)
 
 
-# Edges
+# Edge cases
 
 
 def test_nothing_passes():
@@ -145,7 +112,7 @@ def test_nothing_passes():
 
 @pytest.mark.parametrize("share", [0.0, 1e-42, 1e-37])
 def test_class_never_predicted(share):
-    """Absent from this batch's strong predictions, and from the pseudo-labels ever since."""
+    """A class absent from the strong predictions of this batch and from all pseudo-labels."""
     histogram = jnp.array([0.3, 0.3, 0.4, share, share])
     state = freematch.State(jnp.float32(0.5), jnp.full(C, 0.2), histogram)
     expected = reference.FreeMatch(C)
@@ -196,7 +163,7 @@ def test_half_precision_is_widened():
     assert freematch.unsupervised_loss(strong, labels, mask).dtype == jnp.float32
 
 
-def test_names_what_is_wrong():
+def test_errors_name_the_argument():
     state, strong, mask = freematch.init(C), jnp.ones((N, C)), jnp.ones(N)
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
         freematch.init(0)
@@ -215,89 +182,6 @@ def test_names_what_is_wrong():
         freematch.unsupervised_loss(strong, jnp.zeros(15, int), mask)
 
 
-# Several devices
-
-
-def objective(params, state, weak, strong, axis_name=None):
-    """Both losses as a training step has them; the classifier is one matrix."""
-    unsupervised, fairness, rest = losses(state, weak @ params, strong @ params, axis_name)
-    return unsupervised + 0.5 * fairness, (unsupervised, fairness, rest)
-
-
-def replica_step(params, state, weak, strong):
-    (_, (unsupervised, fairness, (state, mask, labels))), gradient = jax.value_and_grad(
-        objective, has_aux=True
-    )(params, state, weak, strong, "batch")
-    unsupervised, gradient = jax.lax.pmean((unsupervised, gradient), "batch")
-    return unsupervised[None], fairness[None], gradient, state, mask, labels
-
-
-def problem():
-    weak, strong = logits(6)
-    params = jnp.eye(C) + 0.1 * jnp.asarray(np.random.default_rng(7).normal(size=(C, C)), "float32")
-    return params, in_training(), weak, strong
-
-
-def assert_equal_to_one_device(unsupervised, fairness, gradient, state, mask, labels):
-    (_, (expected_u, expected_f, (expected_state, expected_mask, expected_labels))), expected = (
-        jax.jit(jax.value_and_grad(objective, has_aux=True))(*problem())
-    )
-    assert 0 < jnp.sum(expected_mask) < N and expected_f < -0.1
-    np.testing.assert_allclose(unsupervised.ravel(), expected_u, rtol=1e-5)
-    np.testing.assert_allclose(fairness.ravel(), expected_f, rtol=1e-5)
-    np.testing.assert_allclose(gradient.reshape(-1, C, C)[0], expected, atol=1e-6)
-    assert jnp.max(jnp.abs(expected)) > 0.05
-    for got, want in zip(state, expected_state, strict=True):
-        np.testing.assert_allclose(got.reshape(-1, *want.shape)[0], want, rtol=1e-6)
-    np.testing.assert_array_equal(mask.ravel(), expected_mask)
-    np.testing.assert_array_equal(labels.ravel(), expected_labels)
-
-
-def check_pmap():
-    params, state, weak, strong = problem()
-    k = jax.device_count()
-    mapped = jax.pmap(replica_step, axis_name="batch", in_axes=(None, None, 0, 0))
-    assert_equal_to_one_device(
-        *mapped(params, state, weak.reshape(k, -1, C), strong.reshape(k, -1, C))
-    )
-
-
-def test_two_devices_equal_one():
-    assert jax.device_count() == 2
-    check_pmap()
-
-
-@pytest.mark.parametrize("check_vma", [True, False])
-def test_shard_map_equals_one(check_vma):
-    def replica(params, state, weak, strong):
-        if check_vma:  # or the gradients of replicated parameters are summed over devices
-            params = jax.lax.pcast(params, "batch", to="varying")
-        return replica_step(params, state, weak, strong)
-
-    mapped = jax.shard_map(
-        replica,
-        mesh=jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
-        in_specs=(P(), P(), P("batch"), P("batch")),
-        out_specs=(P("batch"), P("batch"), P(), P(), P("batch"), P("batch")),
-        check_vma=check_vma,
-    )
-    assert_equal_to_one_device(*jax.jit(mapped)(*problem()))
-
-
-def test_eight_devices_equal_one():
-    flags = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=8")
-    path = str(pathlib.Path(__file__).parents[2])
-    code = "import jax; import tests.methods.test_freematch as t; t.check_pmap(); print(jax.device_count())"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.stdout.strip() == "8", run.stderr
-
-
 # Information losses of the samples that pass
 
 
@@ -308,9 +192,9 @@ def information(z, v, mask):
 
 @pytest.mark.parametrize(("d", "e"), [(6, 4), (3, 2)])
 def test_masked_rows_leave_the_information_loss(d, e):
-    """Rows times the mask give value and gradient of the rows that pass, in fixed shapes.
+    """Rows multiplied by the mask have the value and gradient of the rows that pass.
 
-    With n > d e the joint entropy takes the other of its two routes; the subset does not.
+    For n > d e, the joint entropy of all rows takes another route than that of the subset.
     """
     rng = np.random.default_rng(8)
     z = jnp.asarray(rng.normal(size=(N, d)), jnp.float32)

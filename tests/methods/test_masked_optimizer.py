@@ -1,4 +1,4 @@
-"""An optimiser under a mask: what is pruned stays zero, the rest trains as if alone."""
+"""The masked optimiser: pruned weights stay zero, the others train as without them."""
 
 import math
 
@@ -10,12 +10,13 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from infojax.methods import pruning
-from tests.methods.small_network import KERNELS, N, flat, network
+from tests.devices import mesh
+from tests.methods.networks import KERNELS, N, flat, network
 
 
 @pytest.fixture
 def usual_promotion():
-    """Adam in optax multiplies integers with floats."""
+    """Allows Adam in optax to multiply integers by floats."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 
@@ -55,7 +56,7 @@ def train(optimizer, loss_fn, params, state, num_steps=20, axis_name=None):
 
 
 def momenta(state, kernels=KERNELS):
-    """Arrays of the optimiser's state that belong to a kernel, by the kernel's path."""
+    """Kernels, and the arrays in the optimiser's state that belong to them."""
     found = [
         (path[-2:], np.asarray(x))
         for path, x in jax.tree_util.tree_leaves_with_path(state.inner)
@@ -67,7 +68,7 @@ def momenta(state, kernels=KERNELS):
 
 @pytest.mark.usefixtures("usual_promotion")
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_masked_weights_stay_zero_and_the_others_train_as_if_alone(name):
+def test_masked_weights_stay_zero_and_the_others_train_without_them(name):
     params = jax.tree.map(lambda x: 0.3 * x, network(np.random.default_rng(7)))
     mask = pruning.magnitude_mask(params, 0.7)
     start = pruning.apply_mask(params, mask)
@@ -80,7 +81,7 @@ def test_masked_weights_stay_zero_and_the_others_train_as_if_alone(name):
         kept = np.asarray(mask[layer][kernel])
         assert np.all(momentum[~kept] == 0)
         assert np.any(momentum[kept] != 0)
-    # masked weights that do not enter the loss have no gradient, and 0 does not decay
+    # Masked weights that do not enter the loss have no gradient, and 0 does not decay.
     reduced = lambda params: full(pruning.apply_mask(params, mask))  # noqa: E731
     plain = OPTIMIZERS[name]()
     expected, _ = jax.jit(lambda p: train(plain, reduced, p, plain.init(p)))(start)
@@ -88,7 +89,7 @@ def test_masked_weights_stay_zero_and_the_others_train_as_if_alone(name):
     assert full(got) < 0.9 * full(start)
 
 
-def test_weights_that_were_not_zero_are_after_one_update():
+def test_one_update_zeroes_masked_weights():
     params, gradient = network(), network(np.random.default_rng(8))
     gradient["head"]["kernel"] = gradient["head"]["kernel"].at[0, 0].set(jnp.nan)
     mask = pruning.magnitude_mask(params, 0.6)
@@ -99,14 +100,14 @@ def test_weights_that_were_not_zero_are_after_one_update():
     updated = optax.apply_updates(params, updates)
     np.testing.assert_array_equal(flat(updated) != 0, flat(mask))
     assert len(momenta(state)) == 2
-    for (layer, kernel), momentum in momenta(state):  # nor do they decay into momentum
+    for (layer, kernel), momentum in momenta(state):  # weight decay leaves no momentum either
         np.testing.assert_array_equal(momentum != 0, mask[layer][kernel])
 
 
 @pytest.mark.usefixtures("usual_promotion")
 @pytest.mark.parametrize("name", ["coupled decay", "by leaf"])
 def test_one_compiled_step_serves_growing_masks(name):
-    """Gradual pruning: the mask in the state is replaced, momentum of what goes is dropped."""
+    """Gradual pruning replaces the mask in the state and drops the momentum of pruned weights."""
     params = network(np.random.default_rng(9))
     optimizer = pruning.masked(OPTIMIZERS[name](), pruning.magnitude_mask(params, 0.0))
     state = optimizer.init(params)
@@ -124,10 +125,9 @@ def test_one_compiled_step_serves_growing_masks(name):
             dropped += np.sum(before != after)
         assert step == 1 or dropped > 0
         params, state = advance(params, state)
-        assert np.all(grown | ~flat(mask))  # what is gone does not come back
+        assert np.all(grown | ~flat(mask))  # no weight is restored
         grown = flat(mask)
-        assert np.all(flat(params)[~grown] == 0)
-        assert np.all(flat(params)[grown] != 0)
+        np.testing.assert_array_equal(flat(params) != 0, grown)
     assert advance._cache_size() == 1
     assert np.sum(~grown) == math.floor(0.9 * N)
     assert float(pruning.sparsity(params)) == np.float32(math.floor(0.9 * N) / N)
@@ -182,7 +182,7 @@ def test_two_devices_keep_zeros(mapping):
     else:
         mapped = jax.shard_map(
             fine_tune,
-            mesh=jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
+            mesh=mesh(),
             in_specs=(P(), P(), P("batch"), P("batch")),
             out_specs=P(),
             check_vma=False,

@@ -1,4 +1,4 @@
-"""Magnitude and random masks: exact counts and ties; the gradual schedule."""
+"""Magnitude and random masks, exact in counts and ties; the gradual schedule."""
 
 import itertools
 import math
@@ -10,11 +10,11 @@ import optax
 import pytest
 
 from infojax.methods import pruning
-from tests.methods.small_network import KERNELS, N, flat, network
+from tests.methods.networks import KERNELS, N, flat, network
 
 
 def expected_mask(weights, sparsity):
-    """From the definition: a stable sort, and the first floor(s n) go."""
+    """By definition: prunes the first floor(s n) of a stable sort."""
     kept = np.ones(weights.size, bool)
     kept[np.argsort(np.abs(weights), kind="stable")[: math.floor(sparsity * weights.size)]] = False
     return kept
@@ -24,7 +24,7 @@ def expected_mask(weights, sparsity):
 
 
 @pytest.mark.parametrize("sparsity", [0, 0.1, 0.37, 0.5, 0.7, 0.9, 0.98, 0.995, np.float64(0.3)])
-def test_the_smallest_go_and_of_equal_ones_the_first(sparsity):
+def test_prunes_the_smallest_and_the_first_of_equal_weights(sparsity):
     params = network()
     mask = pruning.magnitude_mask(params, sparsity)
     np.testing.assert_array_equal(flat(mask), expected_mask(flat(params), sparsity))
@@ -56,8 +56,8 @@ def test_all_equal_weights(value):
         np.testing.assert_array_equal(mask, np.arange(N) >= math.floor(sparsity * N))
 
 
-def test_ties_go_in_the_order_of_the_flattened_tree():
-    """Which is not that of the names: 10 comes after 2."""
+def test_ties_are_pruned_in_the_order_of_the_flattened_tree():
+    """Not in the order of the names, which would put 10 before 2."""
     params = [jnp.ones((2, 3)) for _ in range(12)]
     params[4] = jnp.ones(3)
     mask = pruning.magnitude_mask(params, 0.5)
@@ -67,7 +67,7 @@ def test_ties_go_in_the_order_of_the_flattened_tree():
 
 
 def test_array_sparsities_are_rounded_in_their_own_precision():
-    """In float32 0.9 is below nine tenths, and so is not 10 times 0.9."""
+    """In float32, 0.9 is below nine tenths, but 10 times 0.9 is 9."""
     params = {"kernel": jnp.ones((2, 5))}
     for sparsity in (0.9, np.float32(0.9), jnp.float32(0.9)):
         assert float(pruning.sparsity(pruning.magnitude_mask(params, sparsity))) == np.float32(0.9)
@@ -76,7 +76,7 @@ def test_array_sparsities_are_rounded_in_their_own_precision():
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("float64", "float32")])
-def test_precisions_are_ranked_together_to_the_last_bit(dtypes, x64):
+def test_mixed_precisions_are_ranked_to_the_last_bit(dtypes, x64):
     rng = np.random.default_rng(3)
     values = rng.permutation(
         np.concatenate([1 + np.arange(40) * 2.0**-50, 2.0 ** np.arange(-140, -116)])
@@ -100,7 +100,7 @@ def test_nan_and_inf_are_pruned_last():
     assert pruning.apply_mask({"kernel": kernel}, {"kernel": mask})["kernel"][0, 0] == 0
 
 
-def test_what_is_prunable_is_up_to_the_caller():
+def test_the_caller_chooses_the_prunable_leaves():
     params = network()
     without_head = lambda path, x: pruning.is_kernel(path, x) and not path.startswith("head")  # noqa: E731
     mask = pruning.magnitude_mask(params, 0.8, without_head)
@@ -125,7 +125,7 @@ def test_masks_are_nested():
             assert larger.sum() > smaller.sum()
 
 
-def test_random_masks_prune_as_many_but_others():
+def test_random_masks_prune_as_many_weights_but_others():
     params, key = network(), jax.random.key(0)
     for sparsity in (0.0, 0.3, 0.9):
         mask = pruning.random_mask(key, params, sparsity)
@@ -161,7 +161,7 @@ def test_sparsity_out_of_range(sparsity):
         pruning.random_mask(jax.random.key(0), network(), sparsity)
 
 
-def test_bad_masks_are_named():
+def test_errors_name_the_leaf():
     params = network()
     with pytest.raises(ValueError, match="no leaf is prunable among bias"):
         pruning.magnitude_mask({"bias": jnp.ones(3)}, 0.5)
@@ -175,14 +175,14 @@ def test_bad_masks_are_named():
     other = mask | {"head": {"kernel": jnp.ones((4, 5), bool), "bias": mask["head"]["bias"]}}
     with pytest.raises(ValueError, match=r"head/kernel is \(5, 4\) in params and \(4, 5\) in mask"):
         pruning.masked(optax.sgd(0.1), other).init(params)
-    with pytest.raises(ValueError, match="needs the parameters"):
+    with pytest.raises(ValueError, match="requires the parameters"):
         optimizer = pruning.masked(optax.sgd(0.1), mask)
         optimizer.update(params, optimizer.init(params))
     with pytest.raises(
         ValueError, match=r"head/kernel is \(5, 4\) in the state's mask and \(4, 5\)"
     ):
         pruning.with_mask(optimizer.init(params), other)
-    with pytest.raises(ValueError, match=r"that of pruning\.masked, got tuple"):
+    with pytest.raises(ValueError, match=r"a pruning\.MaskedState, got tuple"):
         pruning.with_mask(optax.sgd(0.1).init(params), mask)
 
 
@@ -201,7 +201,7 @@ def test_gradual_sparsity():
     assert jnp.all(jnp.diff(traced)[6:26] > 0)
 
 
-def test_gradual_sparsity_names_what_is_wrong():
+def test_gradual_sparsity_names_the_wrong_argument():
     with pytest.raises(ValueError, match="begin must be before end, got 10 and 10"):
         pruning.gradual_sparsity(0, 10, 0.9, begin=10)
     with pytest.raises(ValueError, match=r"final must be in \[0, 1\), got 1.0"):

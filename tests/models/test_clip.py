@@ -238,9 +238,7 @@ def test_directories_and_files_without_images(tmp_path):
 
 
 def test_stored_numbers_are_those_of_open_clip(expected):
-    pytest.importorskip(
-        "open_clip", reason="open_clip is not installed; its stored outputs are used"
-    )
+    pytest.importorskip("open_clip", reason="open_clip is not installed; stored outputs are used")
     from tests.models import make_clip_fixture
 
     for name, array in make_clip_fixture.outputs().items():

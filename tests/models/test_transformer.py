@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import grokking as grokking_config
-from infojax import losses
+from infojax import losses, training
 from infojax.data import modular
 from infojax.models.transformer import PairTransformer
 from launch.experiments import grokking
@@ -169,15 +169,15 @@ def test_training_agrees_with_plain_training_in_float64(optax_promotion):
     config = _smoke()
     config.learning_rate = 1e-3
     program, reference = grokking.build(config), _adamw(config)
-    training, _ = modular.split_examples(config.modulus, "a+b", config.train_fraction, seed=0)
+    fitted, _ = modular.split_examples(config.modulus, "a+b", config.train_fraction, seed=0)
     num_tokens = config.modulus + 1
-    initial = jax.jit(program.model.init)(jax.random.key(0), training.operands[:1])["params"]
+    initial = jax.jit(program.model.init)(jax.random.key(0), fitted.operands[:1])["params"]
     state = training.init_state(program.update, initial)
-    batch = training.shard_padded(training, jax.local_device_count())
+    batch = training.shard_padded(fitted, jax.local_device_count())
     replicated = jax.tree.map(lambda x: jnp.stack([x] * jax.local_device_count()), state)
     replicated = program.advance(replicated, batch, 12)
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
-        loss_of = lambda params: plain.mean_loss(jnp, params, *training, num_tokens)  # noqa: E731
+        loss_of = lambda params: plain.mean_loss(jnp, params, *fitted, num_tokens)  # noqa: E731
         derive = jax.jit(jax.value_and_grad(loss_of))
         expected = {name: np.asarray(x, np.float64) for name, x in initial.items()}
         for _ in range(12):

@@ -1,4 +1,4 @@
-"""Small data sets, their statistics, and what these are by definition in float64 NumPy."""
+"""Small data sets, their statistics, and a float64 NumPy reference for these."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,7 @@ FIELDS = infojax.Interplay._fields
 
 
 def problem(n=400, d=7, c=5, seed=0, offset=0.5):
-    """Unbalanced classes of unequal spread."""
+    """Features, labels and head of unbalanced classes of unequal spread."""
     rng = np.random.default_rng(seed)
     y = np.minimum(rng.integers(0, c, n), rng.integers(0, c, n))
     means = rng.normal(size=(c, d))
@@ -24,7 +24,7 @@ def collected(z, y, c, dtype=jnp.float32):
 
 
 def defined_statistics(z, y, c):
-    """counts, moments, sums and scatter."""
+    """Counts, moments, sums and scatter by definition."""
     z = np.asarray(z, np.float64)
     z_hat = reference.unit_rows(z)
     rows = [z[y == k] for k in range(c)]

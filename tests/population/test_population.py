@@ -1,4 +1,4 @@
-"""Interplay of whole data sets, against float64 NumPy from the definitions."""
+"""Exact interplay of whole data sets, against the definitions in float64 NumPy."""
 
 import math
 
@@ -15,13 +15,13 @@ from tests.population.populations import collected, problem, values
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 1.3, 2.0, 3.0, math.inf])
 @pytest.mark.parametrize(("n", "d", "c"), [(400, 7, 5), (300, 4, 9), (6, 7, 5)])
-def test_interplay_is_that_of_the_definitions(n, d, c, alpha):
+def test_interplay_equals_the_definition(n, d, c, alpha):
     z, y, w = problem(n, d, c)
     expected = reference.sample_interplay(z, y, w, alpha)
     got = population.interplay(collected(z, y, c), w, alpha)
     assert got.route == ("closed form" if alpha == 2 else "moments")
     assert all(e == 0 for e in got.standard_error) and got.probes == 0
-    tolerance = 1e-3 if alpha < 1 and n < d * c else 2e-5  # null eigenvalues, at a steep power
+    tolerance = 1e-3 if alpha < 1 and n < d * c else 2e-5  # null eigenvalues under a steep power
     np.testing.assert_allclose(values(got), expected, rtol=tolerance, atol=1e-5)
     got = population.interplay_of_features(z, y, w, alpha)
     assert got.route == ("gram" if n < 10 else "moments")
@@ -36,7 +36,7 @@ def test_interplay_in_float64_under_jit(x64):
     np.testing.assert_allclose(values(got), reference.sample_interplay(z, y, w), rtol=1e-12)
 
 
-def test_class_interplay_is_that_of_the_definitions():
+def test_class_interplay_equals_the_definition():
     z, y, w = problem()
     got = population.class_interplay(collected(z, y, 5), w)
     np.testing.assert_allclose(got, reference.class_interplay(z, y, w), rtol=2e-5)
@@ -90,7 +90,7 @@ def test_degenerate_data_gives_finite_numbers(alpha):
         got = (population.interplay(s, w, alpha), population.class_interplay(s, w, alpha))
         assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(got)), name
         expected = infojax.sample_interplay(z, y, w, alpha)
-        atol = 2e-3 if alpha < 1 else 2e-5  # what is lost in rounding differs
+        atol = 2e-3 if alpha < 1 else 2e-5  # rounding errors differ
         np.testing.assert_allclose(values(got[0]), expected, rtol=1e-4, atol=atol, err_msg=name)
 
 
@@ -100,16 +100,13 @@ def test_equal_class_means_share_nothing():
     assert got.mir == 0 and got.entropy_z == 0 and got.entropy_v > 1
 
 
-def test_gradient_by_the_head_is_that_of_the_batch_form():
+def test_gradient_by_the_head_equals_the_in_memory_form():
     z, y, w = problem()
     s = collected(z, y, 5)
     got = jax.grad(lambda w: population.interplay(s, w).mir)(w)
     expected = jax.grad(lambda w: infojax.sample_interplay(z, y, w).mir)(w)
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert np.max(np.abs(got)) > 1e-3
-
-
-# Rank bound
 
 
 def test_rank_bound_bounds_the_least_squares_error():
@@ -125,5 +122,5 @@ def test_rank_bound_bounds_the_least_squares_error():
         bound = float(population.rank_bound(jnp.array(float(r1)), jnp.array(float(r2))))
         np.testing.assert_allclose(bound, max(0, 1 - r2 / r1), rtol=1e-6)
         assert error >= bound - 0.02
-        if shared == min(r1, r2):  # attained where Z2 lies inside Z1
+        if shared == min(r1, r2):  # attained if the columns of Z2 lie in the span of Z1
             np.testing.assert_allclose(error, bound, atol=0.02)

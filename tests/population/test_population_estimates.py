@@ -1,4 +1,4 @@
-"""Estimated interplay of whole data sets: values, honest errors, routes."""
+"""Estimated interplay of whole data sets: values, calibrated errors, routes."""
 
 import functools
 import math
@@ -10,19 +10,19 @@ import pytest
 
 import infojax
 from infojax import collapse, population, spectrum
-from infojax.population import Statistics, krylov
+from infojax.population import Statistics, krylov, measures
 from tests import reference
 from tests.population.populations import collected, problem, values
 
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    """Sends problems of test size down the routes for large ones.
+    """Sends small problems down the routes for large ones.
 
-    The limits are read when a function is traced: no test may meet another's compiled functions,
-    so each of them jits a function of its own.
+    The limits are read when a function is traced, so every test jits a function of its own rather
+    than reuse another's compiled function.
     """
-    monkeypatch.setattr(population, "_DENSE", 0)
+    monkeypatch.setattr(measures, "_DENSE", 0)
     return monkeypatch
 
 
@@ -45,7 +45,7 @@ def test_estimates_lie_within_their_errors(alpha, small_limits):
 
 
 def features_of_spectrum(kind, n=900, d=24, c=16):
-    """Features of a kind, and a head whose rows share a direction."""
+    """Features with a spectrum of some kind, and a head whose rows share a direction."""
     rng = np.random.default_rng(0)
     y, means = rng.integers(0, c, n), rng.normal(size=(c, d))
     noise = rng.normal(size=(n, d))
@@ -59,8 +59,8 @@ def features_of_spectrum(kind, n=900, d=24, c=16):
 
 
 def errors_over_their_standard(kind, keys, monkeypatch):
-    """Errors of the mutual information over its standard error, for a number of keys."""
-    monkeypatch.setattr(krylov, "_MOST", 32)  # most of the trace is sampled, as in large problems
+    """Errors of the mutual information over its standard error, for several keys."""
+    monkeypatch.setattr(krylov, "_MOST", 32)  # sample most of the trace, as in large problems
     z, y, w = features_of_spectrum(kind)
     exact = reference.sample_interplay(z, y, w)[3]
     s = collected(z, y, len(w))
@@ -78,14 +78,14 @@ def errors_over_their_standard(kind, keys, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "power law", "nearly collapsed"])
-def test_standard_errors_are_honest(kind, small_limits):
-    """Over 200 keys about 95 % of the errors lie within two of them."""
+def test_standard_errors_are_calibrated(kind, small_limits):
+    """Two standard errors cover about 95 % of 200 keys."""
     z = errors_over_their_standard(kind, 200, small_limits)
-    assert np.mean(np.abs(z) <= 2) >= 0.92  # 0.95 less two binomial standard deviations
+    assert np.mean(np.abs(z) <= 2) >= 0.92  # 0.95 minus two binomial standard deviations
     assert 0.5 < np.sqrt(np.mean(z**2)) < 1.2 and abs(np.mean(z)) < 0.3
 
 
-def test_standard_errors_are_honest_and_not_too_large(small_limits):
+def test_standard_errors_are_roughly_calibrated(small_limits):
     z = errors_over_their_standard("flat", 30, small_limits)
     assert np.mean(np.abs(z) <= 2) >= 0.85
     assert 0.5 < np.sqrt(np.mean(z**2)) < 1.4
@@ -96,7 +96,7 @@ def test_estimate_under_jit_and_its_tolerance(small_limits):
     s = collected(z, y, 12)
     run = jax.jit(functools.partial(population.interplay, rtol=1e-5, max_probes=60))
     got = run(s, w, key=jax.random.key(0))
-    assert got.route == "lanczos" and got.probes == 64  # the budget, to whole batches
+    assert got.route == "lanczos" and got.probes == 64  # the budget, rounded up to whole batches
     assert got.standard_error.mir > 1e-5 * got.mir
     with pytest.raises(ValueError, match="max_probes >= 1"):
         population.interplay(s, w, max_probes=0)
@@ -117,7 +117,7 @@ def test_estimate_from_features_without_moments(small_limits):
     got = jax.jit(lambda *zyw: population.interplay_of_features(*zyw))(z, y, w)
     assert got.route == "lanczos"
     np.testing.assert_allclose(got.mir, exact.mir, atol=3 * got.standard_error.mir)
-    small_limits.setattr(population, "_MOMENTS", 0)
+    small_limits.setattr(measures, "_MOMENTS", 0)
     run = jax.jit(functools.partial(population.interplay_of_features, rtol=3e-3))
     got = run(z, y, w)
     assert got.route == "lanczos" and 0 < got.standard_error.mir <= 3e-3 * got.mir
@@ -129,7 +129,7 @@ def test_estimate_from_features_without_moments(small_limits):
 
 def test_arguments_are_checked_on_every_route(small_limits):
     z, y, w = problem(600, 20, 12)
-    small_limits.setattr(population, "_MOMENTS", 0)
+    small_limits.setattr(measures, "_MOMENTS", 0)
     for changed, words in (
         ({"w": w[:, :19]}, "as many columns"),
         ({"y": y[:-1]}, "y must be integer class labels of shape"),
@@ -145,8 +145,8 @@ def test_arguments_are_checked_on_every_route(small_limits):
 @pytest.mark.parametrize("route", ["dense", "moments", "samples"])
 def test_nan_makes_every_number_nan(route, small_limits):
     z, y, w = problem(300, 20, 12)
-    small_limits.setattr(population, "_DENSE", 5000 if route == "dense" else 0)
-    small_limits.setattr(population, "_MOMENTS", 0 if route == "samples" else 2**26)
+    small_limits.setattr(measures, "_DENSE", 5000 if route == "dense" else 0)
+    small_limits.setattr(measures, "_MOMENTS", 0 if route == "samples" else 2**26)
     z[3, 2] = np.nan
     got = jax.jit(lambda *zyw: population.interplay_of_features(*zyw))(z, y, w)
     floats = [x for x in jax.tree.leaves(got) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -156,7 +156,7 @@ def test_nan_makes_every_number_nan(route, small_limits):
 def test_an_estimate_refuses_to_be_differentiated(small_limits):
     z, y, w = problem(600, 20, 12)
     s = collected(z, y, 12)
-    with pytest.raises(ValueError, match="an estimate has no derivative; rtol=0"):
+    with pytest.raises(ValueError, match="an estimate has no derivative; set rtol=0"):
         jax.grad(lambda w: population.interplay(s, w).mir)(w)
     exact = jax.grad(lambda w: population.interplay(s, w, rtol=0.0).mir)(w)
     assert np.max(np.abs(exact)) > 1e-3
@@ -166,7 +166,7 @@ def test_sizes_beyond_lapack():
     s = jax.eval_shape(lambda: Statistics.zeros(200, 200, jnp.float32))
     w = jax.ShapeDtypeStruct((200, 200), jnp.float32)
     exact = functools.partial(population.interplay, rtol=0.0)
-    with pytest.raises(ValueError, match="end at 32,766 rows and d min"):
+    with pytest.raises(ValueError, match="limited to 32,766 rows, but d min"):
         jax.eval_shape(exact, s, w)
     assert jax.eval_shape(functools.partial(exact, alpha=2.0), s, w).route == "closed form"
     assert jax.eval_shape(population.interplay, s, w).route == "lanczos"

@@ -1,4 +1,4 @@
-"""The stochastic trace estimate against prescribed spectra: values, brackets, honest errors."""
+"""Stochastic trace estimates of prescribed spectra: values, brackets, calibrated errors."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(autouse=True)
 def few_leading(monkeypatch):
-    """As in large problems, most of the trace is sampled."""
+    """Samples most of the trace, as in large problems."""
     monkeypatch.setattr(krylov, "_MOST", 64)
 
 
@@ -27,7 +27,7 @@ def spectrum(name, size=SIZE):
         "flat": 1 + 0.5 * np.cos(np.pi * i / size),
         "power law": i**-1.0,
         "steep": i**-2.0,
-        # nine large eigenvalues, and a bulk of a hundredth of the trace
+        # nine large eigenvalues and a bulk that holds a hundredth of the trace
         "nearly collapsed": np.where(i < 10, 1 + 0.1 * i, 1e-4 * np.exp(rng.normal(size=size))),
         "nearly null": np.where(i < 10, 1.0, 1e-8),
         "collapsed": np.where(i < 10, 1.0, 0.0),
@@ -36,7 +36,7 @@ def spectrum(name, size=SIZE):
 
 
 def rotated(w):
-    """Operator with eigenvalues w in directions that favour no coordinate."""
+    """Operator with eigenvalues w, rotated so that no coordinate is special."""
     rng = np.random.default_rng(1)
     mirrors = [v / np.linalg.norm(v) for v in rng.normal(size=(3, len(w)))]
     mirrors = [jnp.asarray(v, w.dtype)[None] for v in mirrors]
@@ -90,14 +90,14 @@ def coverage(name, keys, rtol):
 @pytest.mark.slow
 @pytest.mark.parametrize("rtol", [1e-2, 2e-4])
 @pytest.mark.parametrize("name", ["flat", "power law", "steep", "nearly collapsed"])
-def test_errors_are_honest(name, rtol):
-    """Over 200 keys about 95 % lie within two standard errors, stopped early or not."""
+def test_errors_are_calibrated(name, rtol):
+    """Two standard errors cover about 95 % of 200 keys, whether or not sampling stops early."""
     covered, _ = coverage(name, 200, rtol)
-    assert covered >= 0.92  # 0.95 less two binomial standard deviations
+    assert covered >= 0.92  # 0.95 minus two binomial standard deviations
 
 
 @pytest.mark.parametrize("name", ["flat", "power law"])
-def test_errors_are_honest_and_not_too_large(name):
+def test_errors_are_roughly_calibrated(name):
     covered, spread = coverage(name, 40, 1e-2)
     assert covered >= 0.85
     assert 0.6 < spread < 1.4
@@ -117,7 +117,7 @@ def test_value_in_float64(x64):
     np.testing.assert_allclose(got.value, exact(spectrum("power law")), atol=4 * got.error)
 
 
-def test_tolerance_costs_probes_until_the_budget_ends():
+def test_tighter_tolerances_take_more_probes_up_to_the_budget():
     loose = estimate("power law", 1e-2)
     tight = estimate("power law", 2e-5)
     assert loose.probes == 64 < tight.probes <= 512
@@ -126,7 +126,7 @@ def test_tolerance_costs_probes_until_the_budget_ends():
     assert ended.probes == 128 and ended.error > 1e-7 * ended.value
 
 
-def test_known_square_saves_error():
+def test_known_square_reduces_the_error():
     with_square = estimate("flat", 0.0, max_probes=100)
     without = estimate("flat", 0.0, max_probes=100, controlled=False)
     assert with_square.error < 0.5 * without.error
@@ -147,13 +147,15 @@ def test_gauss_and_radau_bracket_every_probe(name, x64):
     truth = weights @ np.asarray(entropy(jnp.abs(jnp.asarray(values))))
     assert np.all(np.abs(truth - value) <= bound + 1e-12)
     assert not np.any(slack)
-    assert abs(np.mean(truth - value)) <= 0.25 * np.mean(bound) + 1e-12  # no end is favoured
+    assert (
+        abs(np.mean(truth - value)) <= 0.25 * np.mean(bound) + 1e-12
+    )  # unbiased within the bracket
     np.testing.assert_allclose(first, weights @ values, rtol=1e-10)
     np.testing.assert_allclose(second, weights @ values**2, rtol=1e-10)
 
 
-def test_what_is_deflated_needs_no_luck():
-    """At collapse all of the trace is in the leading vectors: exact up to rounding."""
+def test_deflated_part_is_exact():
+    """At collapse, the leading vectors hold the whole trace: exact up to rounding."""
     got = estimate("collapsed", 1e-3)
     np.testing.assert_allclose(got.value, np.log(9), atol=1e-4)
     assert got.error < 3e-4 and got.probes == 64
@@ -182,8 +184,8 @@ def test_high_orders_do_not_underflow(name, alpha):
 
 @pytest.mark.parametrize("alpha", [0.3, 0.5, 0.8])
 @pytest.mark.parametrize("name", ["flat", "steep", "nearly null"])
-def test_low_orders_say_what_they_cannot_see(name, alpha):
-    """Eigenvalues lost in rounding are part of the error; where there are none, it is small."""
+def test_errors_at_low_orders_include_lost_eigenvalues(name, alpha):
+    """The error covers eigenvalues lost in rounding, and is small where none are."""
     w = spectrum(name)
     truth = np.log(np.sum(w**alpha)) / (1 - alpha)
     got = _estimated_entropy(jnp.asarray(w, jnp.float32), KEY, alpha)
@@ -191,12 +193,12 @@ def test_low_orders_say_what_they_cannot_see(name, alpha):
     assert got.error <= (2 if name == "nearly null" else 2e-2)
 
 
-def test_no_matrix_has_no_entropy():
+def test_zero_matrix_has_zero_entropy():
     for alpha in (0.5, 0.8, 1.0, 1.3, 3.0, math.inf):
         got = _estimated_entropy(jnp.zeros(SIZE), KEY, alpha)
         assert got.value == 0 and np.isfinite(got.error), alpha
 
 
-def test_nan_ends_at_once_and_stays():
+def test_nan_stops_sampling_and_propagates():
     got = _estimate(jnp.full(SIZE, jnp.nan), jnp.float32(0), jax.random.key(0), 512, True)
     assert np.isnan(got.value) and got.probes == 64

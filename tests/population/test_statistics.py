@@ -1,10 +1,7 @@
-"""Statistics of whole data sets, against float64 NumPy from the definitions."""
+"""Statistics of whole data sets, against the definitions in float64 NumPy."""
 
 import functools
 import itertools
-import os
-import subprocess
-import sys
 
 import hypothesis
 import hypothesis.strategies as st
@@ -16,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from infojax import collapse, moments, population
 from infojax.population import Statistics
+from tests.devices import run_on_eight
 from tests.population.populations import (
     assert_statistics,
     collected,
@@ -38,7 +36,7 @@ def test_update_in_float64(x64):
     assert_statistics(got, defined_statistics(z, y, 5), 1e-13)
 
 
-def test_masked_samples_do_not_count_whatever_they_hold():
+def test_masked_samples_are_ignored_whatever_they_hold():
     z, y, _ = problem()
     mask = np.arange(len(y)) % 3 > 0
     expected = defined_statistics(z[mask], y[mask], 5)
@@ -73,7 +71,7 @@ def test_labels_beyond_32_bits_are_refused():
 
 
 def test_a_million_samples_keep_their_digits():
-    """Nearly equal samples: each addition rounds the same way, a plain sum loses four digits."""
+    """Additions of nearly equal samples round the same way; a plain sum loses four digits."""
     n, steps, d = 1_000_000, 2000, 4
     rng = np.random.default_rng(0)
     z = (1 / 3 + 1e-3 * rng.normal(size=(n, d))).astype(np.float32)
@@ -129,7 +127,7 @@ def test_statistics_are_a_pytree():
 
 
 def check_devices():
-    """The psum form by pmap and by shard_map, against one device."""
+    """Statistics by psum under pmap and shard_map, against one device."""
     k = jax.device_count()
     z, y, w = problem(50 * k, offset=5.0)
     z, y = jnp.asarray(z), jnp.asarray(y.astype(np.int32))
@@ -150,10 +148,9 @@ def check_devices():
     for got in found:
         assert_statistics(jax.device_get(got), expected)
         got = jax.tree.map(jnp.asarray, jax.device_get(got))
-        # Information is a difference of entropies and has their absolute error.
+        # Mutual information is a difference of entropies and has their absolute error.
         close = {"rtol": 1e-5, "atol": 1e-5}
         np.testing.assert_allclose(values(population.interplay(got, w)), whole, **close)
-    print("devices agree")
 
 
 def test_psum_on_these_devices():
@@ -162,18 +159,7 @@ def test_psum_on_these_devices():
 
 
 def test_psum_on_eight_devices():
-    environment = dict(os.environ)
-    environment["XLA_FLAGS"] = environment["XLA_FLAGS"].replace("count=2", "count=8")
-    code = "import jax; from tests.population import test_statistics as t; "
-    code += "assert jax.device_count() == 8; t.check_devices()"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "devices agree" in run.stdout, run.stderr
+    run_on_eight(check_devices)
 
 
 def test_labels_out_of_range():
@@ -190,7 +176,7 @@ def test_labels_out_of_range():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_bad_features_poison_every_number(bad):
+def test_nan_or_inf_features_make_every_number_nan(bad):
     z, y, w = problem()
     z[17, 2] = bad
     assert_every_number_is_nan(collected(z, y, 5), w)
@@ -209,7 +195,7 @@ def assert_every_number_is_nan(s, w):
     assert all(np.all(np.isnan(x)) for x in jax.tree.leaves(numbers))
 
 
-def test_no_samples_give_no_numbers():
+def test_no_samples_give_nan():
     assert_every_number_is_nan(Statistics.zeros(5, 7), jnp.ones((5, 7)))
 
 
@@ -228,6 +214,6 @@ def test_no_samples_give_no_numbers():
         (lambda s: population.interplay(s, jnp.ones((5, 7)), 0.0), "alpha must be positive"),
     ],
 )
-def test_arguments_that_do_not_fit(call, message):
+def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call(Statistics.zeros(5, 7))

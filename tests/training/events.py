@@ -9,7 +9,7 @@ from infojax.training.recorder import read_records
 
 
 def _events(workdir):
-    """All events, from the length-prefixed records of the files in order of their names."""
+    """All events, from the length-prefixed records of the files sorted by name."""
     events = []
     for path in sorted(workdir.glob("events.out.tfevents.*")):
         content, i = path.read_bytes(), 0
@@ -21,7 +21,7 @@ def _events(workdir):
 
 
 def scalars(workdir):
-    """What TensorBoard shows: a restart drops the scalars of its step and later ones."""
+    """The scalars that TensorBoard shows: a restart drops those of its step and later ones."""
     shown = {}
     for event in _events(workdir):
         if event.HasField("session_log"):

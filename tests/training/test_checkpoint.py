@@ -22,7 +22,7 @@ UPDATE = training.Update(
 
 
 def _state(value):
-    """A state of several dtypes, every number of which depends on the value."""
+    """A state of several dtypes in which every number depends on the value."""
     rng = np.random.default_rng(value)
     params = {
         "float32": jnp.asarray(rng.normal(size=(300, 7)), jnp.float32),
@@ -44,7 +44,7 @@ def _assert_equal_bits(actual, expected):
 
 
 class Store:
-    """Opens a directory of checkpoints anew for every operation, as every run does."""
+    """A directory of checkpoints, reopened for every operation, as by every run."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -66,7 +66,7 @@ class Store:
         return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
 
     def files(self, step):
-        """Files of a step, relative to it, that hold anything."""
+        """The files of a step that are not empty."""
         files = (self.directory / str(step)).rglob("*")
         return sorted(p for p in files if p.is_file() and p.stat().st_size)
 
@@ -78,7 +78,7 @@ def store(tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Whole checkpoints of steps 10 and 20, to be copied."""
+    """Intact checkpoints of steps 10 and 20, to copy from."""
     store = Store(tmp_path_factory.mktemp("saved") / "checkpoints")
     store.save(10, 20)
     return store
@@ -140,8 +140,8 @@ def _flip(path):
 
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _flip, Path.unlink])
-def test_no_damage_of_a_file_gives_wrong_numbers(saved, tmp_path, damage, capsys):
-    """Whichever file is hit: the one before is taken, and both are named, without a traceback."""
+def test_damage_to_any_file_is_detected(saved, tmp_path, damage, capsys):
+    """The previous checkpoint is restored and both are reported, without a traceback."""
     for i, path in enumerate(saved.files(20)):
         store = Store(tmp_path / str(i))
         shutil.copytree(saved.directory, store.directory)
@@ -152,7 +152,7 @@ def test_no_damage_of_a_file_gives_wrong_numbers(saved, tmp_path, damage, capsys
         message = capsys.readouterr().err.splitlines()
         assert len(message) == 2
         assert "checkpoint of step 20 is damaged" in message[0]
-        assert message[1] == "going on from the one before, of step 10"
+        assert message[1] == "resuming from the checkpoint of step 10"
 
 
 def _damage(store, *steps):
@@ -162,8 +162,8 @@ def _damage(store, *steps):
                 _truncate(path)
 
 
-def test_silent_damage_of_numbers_is_found(saved, copied, capsys):
-    """Some flipped bits orbax would restore; not one of them goes unseen."""
+def test_every_flipped_bit_is_detected(saved, copied, capsys):
+    """Orbax would restore some of them silently."""
     places = [(path, i) for path in saved.files(20) for i in range(0, path.stat().st_size, 1999)]
     assert len(places) > 15
     for path, i in places:
@@ -177,7 +177,7 @@ def test_silent_damage_of_numbers_is_found(saved, copied, capsys):
         shutil.copytree(saved.directory, copied.directory)
 
 
-def test_damaged_checkpoint_is_set_aside_and_training_goes_on(copied):
+def test_damaged_checkpoint_is_set_aside_and_training_resumes(copied):
     whole = [p.read_bytes() for p in copied.files(20)]
     _damage(copied, 20)
     checkpoints = Checkpoints(copied.directory)
@@ -233,11 +233,11 @@ def test_missing_arrays(copied, capsys):
 
 @pytest.mark.parametrize("steps", [(20,), (10, 20)])
 def test_killed_before_the_sums_were_written(copied, steps, capsys):
-    """Then it does not count; and where no other is there, training starts anew."""
+    """The checkpoint is ignored; without an earlier one, training starts over."""
     for step in steps:
         (copied.directory / str(step) / "sums.json").unlink()
     state = copied.restore()
-    assert "step 20 is damaged (it was not finished)" in capsys.readouterr().err
+    assert "step 20 is damaged (saving it did not finish)" in capsys.readouterr().err
     if len(steps) == 2:
         assert state is None
     else:
@@ -247,7 +247,7 @@ def test_killed_before_the_sums_were_written(copied, steps, capsys):
 
 
 def test_other_shapes_are_not_restored(copied):
-    """A checkpoint of another model is not taken for one of this."""
+    """Such as those of another model."""
     template = _state(0)
     template.params["float32"] = jnp.zeros((300, 8))
     checkpoints = Checkpoints(copied.directory)
@@ -256,22 +256,31 @@ def test_other_shapes_are_not_restored(copied):
     checkpoints.close()
 
 
-KILLED_IN_MID_SAVE = """
-import os, signal, sys
-from pathlib import Path
-from infojax.training.checkpoint import Checkpoints
-import tests.training.test_checkpoint as module
-checkpoints = Checkpoints(Path(sys.argv[1]))
+KILLED = """
 os.rename = os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 Path.rename = Path.replace = os.rename
-checkpoints.save(30, module._state(30))
+"""
+FULL_DISK = """
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 """
 
 
-def test_killed_in_mid_save(copied, caplog):
-    """What is there of a save that was killed does not count, nor stands in the way."""
-    command = [sys.executable, "-c", KILLED_IN_MID_SAVE, str(copied.directory)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+def _save_in_another_process(store, accident):
+    lines = f"""
+import os, resource, signal, sys
+from pathlib import Path
+import tests.training.test_checkpoint as module
+checkpoints = module.Checkpoints(Path(sys.argv[1]))
+{accident}
+checkpoints.save(30, module._state(30))
+"""
+    command = [sys.executable, "-c", lines, str(store.directory)]
+    return subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+
+
+def test_killed_while_saving(copied, caplog):
+    """The incomplete checkpoint is ignored, and does not prevent saving it again."""
+    done = _save_in_another_process(copied, KILLED)
     assert done.returncode == -9, done.stderr
     left = [p.name for p in copied.directory.iterdir() if not p.name.isdigit()]
     assert any("30" in name for name in left), left
@@ -279,4 +288,12 @@ def test_killed_in_mid_save(copied, caplog):
     copied.save(30)
     _assert_equal_bits(copied.restore(), _state(30))
     assert sorted(p.name for p in copied.directory.iterdir()) == ["20", "30"]
-    assert caplog.records == []  # what orbax logs would come up among the user's lines
+    assert caplog.records == []  # orbax's log would mix with the user's output
+
+
+def test_full_disk(copied):
+    """Tensorstore reports it as a ValueError."""
+    done = _save_in_another_process(copied, FULL_DISK)
+    message = f"StorageError: cannot write {copied.directory / '30'}: File too large"
+    assert message in done.stderr
+    _assert_equal_bits(copied.restore(), _state(20))

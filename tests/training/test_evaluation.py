@@ -1,4 +1,4 @@
-"""A linear network whose every metric is known from NumPy, on two devices, with padding."""
+"""All metrics of a small network against NumPy, on two devices, with padding."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ def test_accuracy_and_loss_are_exact(problem, found):
 
 
 @pytest.mark.parametrize("n", [8, 16])
-def test_batches_in_order_without_the_rest(problem, found, n):
+def test_full_batches_in_order(problem, found, n):
     params, _, split, features, _ = problem
     parts = [slice(s, s + n) for s in range(0, N - n + 1, n)]
     expected = np.mean(

@@ -1,5 +1,6 @@
-import io
+import functools
 import json
+import math
 import os
 import re
 import signal
@@ -11,7 +12,6 @@ import optax
 import pytest
 
 from infojax import training
-from infojax.training.progress import Progress
 from tests import problems
 
 LAST = 20
@@ -52,6 +52,23 @@ def _saved(workdir):
 
 def _timeless(workdir):
     return [{k: v for k, v in r.items() if k != "seconds"} for r in training.read_records(workdir)]
+
+
+def test_evaluation_steps():
+    assert training.evaluation_steps(25, 100) == [*range(21), 22, 24, 25]
+    assert training.evaluation_steps(25, 1) == list(range(26))
+    assert training.evaluation_steps(1, 100) == [0, 1]
+
+
+def test_evaluation_steps_are_dense_early_and_a_few_hundred_in_all():
+    steps = np.array(training.evaluation_steps(14_000, 100))
+    gaps = np.diff(steps)
+    assert steps[0] == 0
+    assert steps[-1] == 14_000
+    assert np.all(gaps >= 1)
+    assert np.all(gaps <= np.maximum(1, steps[:-1] // 10))
+    assert gaps.max() == 100
+    assert 150 < len(steps) < 300
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +157,12 @@ def test_second_ctrl_c_does_not_wait(advance, tmp_path):
     def interrupt(state):
         if state.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)  # two at once may be one
+            time.sleep(0.1)  # two simultaneous signals may merge
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.1)
         return _measure(state)
 
-    # A shell that starts the tests in the background has SIGINT ignored.
+    # In a background job of a shell, SIGINT is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -155,7 +172,7 @@ def test_second_ctrl_c_does_not_wait(advance, tmp_path):
 
 
 def test_chunks_end_at_evaluations_and_checkpoints(advance, tmp_path):
-    """No call is longer than steps_per_call, and none runs past a step that something is due at."""
+    """No call is longer than steps_per_call or runs past a step at which something is due."""
     ends = []
 
     def counting(state, batch, count):
@@ -185,7 +202,7 @@ def _fit_script(workdir, table, slopes=None, evaluate=None, **settings):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_loss_not_finite(tmp_path, bad):
-    """The loss of the 7th update is bad: it stops there, with checkpoints of before."""
+    """The loss of the 7th update is bad: training stops there and keeps earlier checkpoints."""
     table = [9, 8, 7, 6, 5, 4, bad, 2, 1]
     with pytest.raises(FloatingPointError) as caught:
         _fit_script(tmp_path, table)
@@ -197,7 +214,7 @@ def test_loss_not_finite(tmp_path, bad):
         {"step": 0, "x": 0, "spike": 0},
         {"step": 3, "x": 3, "spike": pytest.approx(8 / 9)},
     ]
-    with pytest.raises(FloatingPointError, match="step 7"):  # and says so again when run again
+    with pytest.raises(FloatingPointError, match="step 7"):  # again when run again
         _fit_script(tmp_path, table)
 
 
@@ -220,7 +237,7 @@ def test_metric_not_finite(tmp_path):
     assert [r["step"] for r in training.read_records(tmp_path)] == [0]
 
 
-def test_spoilt_parameters_are_not_saved(tmp_path):
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
     """The loss before the 8th update is finite, its gradient is not, and a checkpoint is due."""
     slopes = np.where(np.arange(9) == 7, np.nan, 1)
     with pytest.raises(FloatingPointError) as caught:
@@ -240,7 +257,26 @@ def test_many_bad_metrics_fit_one_line(tmp_path):
     assert "and 27 more" in str(caught.value)
 
 
-def test_spike_starts_anew_at_every_evaluation(tmp_path):
+def test_best_value_so_far_across_a_resumption(advance, tmp_path):
+    """The best value before the crash, at step 8, precedes the checkpoint of step 12."""
+
+    def evaluate(state, stop=LAST):
+        if state.step > stop:
+            raise RuntimeError("pulled plug")
+        return {"accuracy": math.sin(state.step)}
+
+    fit = functools.partial(_fit, tmp_path, advance, best={"best_accuracy": "accuracy"})
+    with pytest.raises(RuntimeError, match="pulled plug"):
+        fit(functools.partial(evaluate, stop=13))
+    fit(evaluate)
+    records = training.read_records(tmp_path)
+    assert [r["step"] for r in records] == EVAL_STEPS
+    expected = np.maximum.accumulate([r["accuracy"] for r in records]).tolist()
+    assert [r["best_accuracy"] for r in records] == expected
+    assert expected[-1] > expected[13] > expected[5]
+
+
+def test_spike_is_reset_at_every_evaluation(tmp_path):
     _fit_script(tmp_path, [4, 2, 8, 2, 2, 1, 3, 1, 1])
     assert [r["spike"] for r in _timeless(tmp_path)] == [0, 4, 3]
 
@@ -250,27 +286,3 @@ def test_records_are_complete_lines(uninterrupted):
     seconds = [json.loads(line)["seconds"] for line in lines]
     assert seconds == sorted(seconds)
     assert seconds[0] >= 0
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_bar(monkeypatch):
-    """Steps, share, rate, time left and the metrics asked for, the latest of each."""
-    monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    with Progress(total=50, initial=10, shown=("loss", "mir")) as progress:
-        progress.update(20, {"loss": 0.1234567, "mir": 0.5, "other": 7.25})
-        progress.update(30, {"loss": 0.01})
-        progress._bar.refresh()
-    last = terminal.getvalue().split("\r")[-1]
-    assert re.search(r"60%.* 30/50 \[.*<.*step/s, loss=0\.01, mir=0\.5\]", last)
-    assert "7.25" not in terminal.getvalue()
-
-
-def test_no_progress_bar_without_a_terminal(monkeypatch):
-    monkeypatch.setattr("sys.stderr", file := io.StringIO())
-    with Progress(total=50, initial=0, shown=("loss",)) as progress:
-        progress.update(20, {"loss": 0.1})
-    assert file.getvalue() == ""

@@ -10,7 +10,7 @@ from tests.training.events import expected_scalars, scalars
 
 @pytest.fixture
 def recorder(tmp_path):
-    """Begins anew in a work directory every time it is called."""
+    """Function that closes the last recorder of a work directory and resumes a new one."""
     opened = []
 
     def begin(step=-1):
@@ -42,7 +42,7 @@ def test_no_records(tmp_path):
     assert read_records(tmp_path) == []
 
 
-def test_records_are_whole_after_every_write(recorder, tmp_path):
+def test_files_are_complete_after_every_write(recorder, tmp_path):
     writer = recorder()
     for step in range(3):
         _write(writer, step)
@@ -67,16 +67,24 @@ def test_resume_between_records(recorder, tmp_path):
     assert [r["step"] for r in read_records(tmp_path)] == [0, 10]
 
 
-def test_start_anew(recorder, tmp_path):
+def test_start_over(recorder, tmp_path):
     _write(recorder(), 0, 10)
     recorder(-1)
     assert read_records(tmp_path) == []
 
 
+def test_resume_returns_the_last_record_kept(recorder, tmp_path):
+    writer = recorder()
+    _write(writer, 0, 10, 20)
+    records = read_records(tmp_path)
+    assert writer.resume(15) == records[1]
+    assert writer.resume(-1) == {}
+
+
 @pytest.mark.parametrize(
     "cut", ['{"step": 20, "seco', "{", '{"step": 20, "a": 0.1', "\x00\x00\x00"]
 )
-def test_a_line_cut_off_is_left_out(recorder, tmp_path, cut):
+def test_a_truncated_line_is_ignored(recorder, tmp_path, cut):
     _write(recorder(), 0, 10)
     before = read_records(tmp_path)
     with (tmp_path / "metrics.jsonl").open("a") as file:
@@ -111,8 +119,8 @@ def test_a_missing_record_is_named_and_nothing_is_lost(tmp_path):
     writer.close()
 
 
-def test_seconds_go_on(recorder, tmp_path, monkeypatch):
-    """Time between the end of a run and its resumption does not count, nor dropped records."""
+def test_seconds_continue(recorder, tmp_path, monkeypatch):
+    """Excludes the time between a run and its resumption, and the time of dropped records."""
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     writer = recorder()
@@ -133,7 +141,7 @@ def test_events_are_the_records(recorder, tmp_path):
 
 
 def test_events_after_resumptions_are_the_records(recorder, tmp_path):
-    """Also where they follow within one second, the resolution of the names of event files."""
+    """Even within one second, the resolution of tensorboardX's file names."""
     _write(recorder(), 0, 10, 20)
     _write(recorder(10), 20, 30, sign=-1)
     _write(recorder(20), 30, 40, sign=3)
@@ -142,7 +150,7 @@ def test_events_after_resumptions_are_the_records(recorder, tmp_path):
 
 
 def test_checksums_of_events(recorder, tmp_path):
-    """TensorBoard stops at a record whose masked CRC-32C does not fit."""
+    """TensorBoard stops at a record with a wrong masked CRC-32C."""
     _write(recorder(), 0)
     (path,) = tmp_path.glob("events.out.tfevents.*")
     content = path.read_bytes()

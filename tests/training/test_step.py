@@ -12,13 +12,12 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from infojax import losses, training
-from infojax.training import loop
 from tests import problems
 
 
 @pytest.mark.parametrize("n", [1, 7, 8])
 def test_two_devices_equal_one(n):
-    """Also where n is not divisible by the devices, and where a device has padding only."""
+    """Even if the devices do not divide n, or a device has only padding."""
     one, two = (problems.trained(problems.cross_entropy, optax.sgd(0.5), n, k, 4) for k in (1, 2))
     assert one.step == two.step == 4
     _assert_close(one, two)
@@ -74,7 +73,7 @@ def test_eight_devices_equal_one():
 @pytest.mark.parametrize("check_vma", [False, True])
 @pytest.mark.parametrize("loss_fn", [problems.cross_entropy, problems.with_information])
 def test_shard_map_equals_pmap(loss_fn, check_vma):
-    """The same step; parameters are cast to varying, or their gradients would be added up."""
+    """Parameters are cast to varying, else shard_map would sum their gradients."""
     optimizer = optax.sgd(0.5)
     update = training.Update(training.stateless(loss_fn), optimizer)
     batch = jax.tree.map(np.concatenate, training.shard_padded(problems.examples(8), 2))
@@ -126,24 +125,7 @@ def test_shard_padded(n, k):
     np.testing.assert_allclose(np.mean(np.sum(weights * x, 1)), values.mean(), rtol=1e-6)
     np.testing.assert_array_equal(x[weights > 0], values)
     np.testing.assert_array_equal(y[weights > 0], labels)
-    assert np.isin(x, values).all()  # padding repeats an example: no value that is not one
-
-
-def test_evaluation_steps():
-    assert loop.evaluation_steps(25, 100) == [*range(21), 22, 24, 25]
-    assert loop.evaluation_steps(25, 1) == list(range(26))
-    assert loop.evaluation_steps(1, 100) == [0, 1]
-
-
-def test_evaluation_steps_are_dense_early_and_a_few_hundred_in_all():
-    steps = np.array(loop.evaluation_steps(14_000, 100))
-    gaps = np.diff(steps)
-    assert steps[0] == 0
-    assert steps[-1] == 14_000
-    assert np.all(gaps >= 1)
-    assert np.all(gaps <= np.maximum(1, steps[:-1] // 10))
-    assert gaps.max() == 100
-    assert 150 < len(steps) < 300
+    assert np.isin(x, values).all()  # padding repeats an example
 
 
 def _advanced(table, chunks, slopes=None):
@@ -167,7 +149,7 @@ def test_spike_monitor():
 
 
 def test_spike_is_finite_after_a_loss_rounded_to_zero():
-    """The ordinary cross-entropy reaches 0 in float32; that must not stop a run."""
+    """The ordinary cross-entropy underflows to 0 in float32; that must not stop a run."""
     states = _advanced([2, 0, 0, 1, 100], [3, 1, 1])
     assert float(states[0].spike) == 0
     assert 1e30 < float(states[1].spike) < np.inf
@@ -182,7 +164,7 @@ def test_loop_ends_at_a_loss_that_is_not_finite(bad):
 
 
 def _drawn(params, model_state, data, index):
-    """A loss that draws its rows by the index, counts its calls and names a term."""
+    """A loss that draws rows by the index, counts its calls and returns a term."""
     inputs, labels = data
     rows = (index * 4 + jnp.arange(4, dtype=jnp.int32)) % 16
     logits = problems.features_of(params, inputs[rows]) @ params["head"].T
@@ -202,8 +184,8 @@ def accumulated():
     return _run_drawn(training.Update(_drawn, optax.sgd(0.5), 0.9, parts=2, terms=("twice",)), 3)
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(accumulated):
-    """Two parts of 4 rows against batches of 8; the model's state passes through the parts."""
+def test_accumulated_gradients_equal_those_of_the_whole_batch(accumulated):
+    """Two parts of 4 rows against batches of 8; the model state passes through the parts."""
     inputs, labels = problems.examples(16)
     params = problems.init_params()
     for step in range(3):
@@ -222,7 +204,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(accumulated):
 
 
 def test_moving_average_of_the_parameters():
-    """0.9 of the old and 0.1 of the new, from the initial parameters on."""
+    """0.9 of the old and 0.1 of the new, starting from the initial parameters."""
     update = training.Update(_drawn, optax.sgd(0.5), 0.9, terms=("twice",))
     ema = problems.init_params()
     for steps in (1, 2, 3):

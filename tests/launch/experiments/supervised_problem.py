@@ -6,14 +6,13 @@ import sys
 import jax
 import numpy as np
 
+from configs.cifar10 import get_config
 from infojax import training
-from launch import supervised
+from launch import classification
 
 
 def config(**changes):
-    """The smoke variant with synchronised BatchNorm, information losses and label smoothing."""
-    from configs.cifar10 import get_config
-
+    """The smoke variant (synchronised BatchNorm), information losses and label smoothing added."""
     settings = get_config("smoke")
     settings.update({"mi_weight": 0.2, "id_weight": 0.3, "label_smoothing": 0.1, **changes})
     return settings
@@ -27,16 +26,16 @@ def flat(tree):
 def main():
     """Prints losses, parameters and moving averages after 1 and 20 steps, as JSON.
 
-    At a small learning rate: at 0.03 the signs of activations that are zero up to rounding take
-    the parameters apart, to 2e-3 after 20 steps (in float64, to 1e-14).
+    The learning rate is small: at 0.03 the signs of activations that are zero up to rounding
+    separate the parameters by 2e-3 after 20 steps (in float64, by 1e-14).
     """
     settings = config(learning_rate=0.001)
     results = {}
-    program = supervised.build(settings)
-    held = supervised.held_data(program, settings, seed=3)
-    replicated = training.replicate(supervised.init_state(program, settings, seed=3))
+    program = classification.build(settings)
+    source = classification.make_source(program, settings, seed=3)
+    replicated = training.replicate(classification.init_state(program, settings, seed=3))
     for steps, more in ((1, 1), (20, 19)):
-        replicated = program.advance(replicated, held, more)
+        replicated = program.advance(replicated, source, more)
         state = jax.device_get(training.single(replicated))
         results[steps] = {
             "loss": float(state.loss),

@@ -1,8 +1,6 @@
 """Lines between networks: exact ends, flat lines, permuted copies, resumed and reused runs."""
 
 import json
-import re
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +13,13 @@ from configs import mode_connectivity as configs
 from infojax import training
 from infojax.errors import UserError
 from infojax.methods.interpolation import barrier
-from infojax.training.recorder import read_lines, read_records
-from launch import __main__ as launch
-from launch import mode_connectivity, plots, supervised
-from launch import workdir as workdirs
-from launch.mode_connectivity import Network
+from launch import classification, plots, runs, workdir as workdirs
+from launch.experiments import mode_connectivity, supervised
+from launch.experiments.mode_connectivity import Network
+from launch.ledger import read_points
+from tests.launch.experiments.permutation import permuted
+from tests.launch.launcher import run_here, timeless
 
-ROOT = Path(__file__).parents[3]
 RATE = 0.05
 SETTINGS = {
     "learning_rates": (RATE,),
@@ -42,19 +40,13 @@ def smoke(**changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run through the command line's main function."""
-    run = tmp_path_factory.mktemp("runs") / "mode_connectivity"
-    arguments = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
-    arguments += ["--config=configs/mode_connectivity.py:smoke", f"--workdir={run}"]
-    with pytest.MonkeyPatch.context() as patch, pytest.warns(DeprecationWarning, match="."):
-        patch.chdir(ROOT)
-        patch.setattr(launch, "_cache_compilations", lambda: None)
-        assert launch.main(["launch", *arguments]) == 0
-    return run
+    workdir = tmp_path_factory.mktemp("runs") / "mode_connectivity"
+    return run_here(workdir, "configs/mode_connectivity.py:smoke", SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def program():
-    return supervised.build(mode_connectivity.endpoint_config(smoke(), 0, RATE, "a"))
+    return classification.build(mode_connectivity.endpoint_config(smoke(), 0, RATE, "a"))
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +65,6 @@ def pair(finished, program):
 
 def replicated(network):
     return Network(*training.replicate(tuple(network)))
-
-
-def timeless(lines):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
-def no_training(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("this trains")
-
-    monkeypatch.setattr(training, "make_train_step", lambda *_: refuse)
 
 
 def assert_equal(a, b):
@@ -108,7 +89,7 @@ def test_run_directory(finished):
         f"rate={RATE},seed=0",
         f"rate={RATE},seed=1",
     ]
-    points = read_lines(finished / "points.jsonl")
+    points = read_points(finished)
     places = [(p["seed"], p["learning_rate"], p["omega"]) for p in points]
     assert places == [(s, RATE, w) for s in (0, 1) for w in (0, 0.25, 0.5, 0.75, 1)]
     for point in points:
@@ -120,12 +101,12 @@ def test_run_directory(finished):
 
 
 def test_ends_are_the_networks_own_numbers(finished):
-    for point in read_lines(finished / "points.jsonl"):
+    for point in read_points(finished):
         if point["omega"] in (0, 1):
             member = "ab"[int(point["omega"])]
             at = finished / "endpoints" / f"rate={RATE},seed={point['seed']}" / member
-            own = {k: v for k, v in read_records(at)[-1].items() if k.startswith("test/")}
-            assert read_records(at)[-1]["step"] == 40
+            own = {k: v for k, v in training.read_records(at)[-1].items() if k.startswith("test/")}
+            assert training.read_records(at)[-1]["step"] == 40
             assert len(own) > 15
             assert point["interpolated"] == own
             assert (point["first"] == own) == (member == "a")
@@ -133,12 +114,12 @@ def test_ends_are_the_networks_own_numbers(finished):
 
 def test_networks_of_a_pair_share_their_start_alone(finished, pair, program):
     at = finished / "endpoints" / f"rate={RATE},seed=0"
-    a, b = (read_records(at / member) for member in "ab")
+    a, b = (training.read_records(at / member) for member in "ab")
     tests = [{k: v for k, v in r.items() if k.startswith("test/")} for r in (a[0], b[0])]
     assert tests[0] == tests[1]
     assert a[1]["test/loss"] != b[1]["test/loss"]
     assert a[-1]["test/accuracy"] > 0.8
-    start = supervised.init_state(program, smoke(learning_rate=RATE), 0).params
+    start = classification.init_state(program, smoke(learning_rate=RATE), 0).params
     moved = [np.ravel(x.params["stem"]["kernel"] - start["stem"]["kernel"]) for x in pair]
     assert 0.1 < np.corrcoef(*moved)[0, 1] < 0.99
 
@@ -150,7 +131,7 @@ def test_first_network_is_that_of_a_supervised_run(pair, program, tmp_path):
 
 
 def test_fork_after_shared_steps(pair, program, tmp_path):
-    """The first network goes on as if alone; the second one parts from it at the fork."""
+    """The first network trains as if alone; the second one departs from it at the fork."""
     config = smoke(fork_step=25)
     a, b = (
         training.single(mode_connectivity.train_endpoint(program, config, tmp_path, 0, RATE, m))
@@ -160,33 +141,24 @@ def test_fork_after_shared_steps(pair, program, tmp_path):
     of = lambda network: np.concatenate([np.ravel(x) for x in jax.tree.leaves(network.params)])  # noqa: E731
     forked, whole = (np.linalg.norm(of(x) - of(y)) for x, y in ((a, b), pair))
     assert 0 < forked < 0.8 * whole
-    shared, own = (tmp_path / "endpoints" / f"rate={RATE},seed=0" / m for m in ("trunk", "b"))
-    assert [r["step"] for r in read_records(shared)] == [0, 20, 25]
-    assert [r["step"] for r in read_records(own)] == [25, 40]
-    assert read_records(own)[0]["test/loss"] == read_records(shared)[-1]["test/loss"]
+    at = tmp_path / "endpoints" / f"rate={RATE},seed=0"
+    shared, own = (training.read_records(at / member) for member in ("trunk", "b"))
+    assert [r["step"] for r in shared] == [0, 20, 25]
+    assert [r["step"] for r in own] == [25, 40]
+    assert own[0]["test/loss"] == shared[-1]["test/loss"]
 
 
-def test_stopped_run_goes_on_without_training_again(finished, tmp_path, monkeypatch):
-    """Killed in the middle of a line, with another pair to go."""
-    for path in finished.rglob("*"):
-        if path.is_file() and path.name != "points.jsonl":
-            copy = tmp_path / path.relative_to(finished)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    lines = (finished / "points.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "points.jsonl").write_text("".join(lines[:3]) + lines[3][:100])
-    no_training(monkeypatch)
-    config = smoke()
-    workdirs.prepare(tmp_path, config)
-    mode_connectivity.run(config, tmp_path)
-    of_both = [timeless(read_lines(d / "points.jsonl")) for d in (tmp_path, finished)]
-    assert of_both[0] == of_both[1]
-    of_both = [json.loads((d / "summary.json").read_text()) for d in (tmp_path, finished)]
+def test_stopped_run_is_resumed_without_training_again(finished, killed, no_training):
+    """Killed in the middle of a line, before the second pair."""
+    workdir, config = killed(finished, 3), smoke()
+    workdirs.prepare(workdir, config)
+    mode_connectivity.run(config, workdir)
+    assert timeless(read_points(workdir)) == timeless(read_points(finished))
+    of_both = [json.loads((d / "summary.json").read_text()) for d in (workdir, finished)]
     assert timeless(of_both)[0] == timeless(of_both)[1]
 
 
-def test_another_study_takes_the_networks_that_are_there(finished, tmp_path, monkeypatch):
-    no_training(monkeypatch)
+def test_another_study_takes_the_networks_of_a_run(finished, tmp_path, monkeypatch, no_training):
     monkeypatch.setattr(plots, "draw", lambda *_: [])
     config = smoke(
         num_omegas=3,
@@ -195,8 +167,8 @@ def test_another_study_takes_the_networks_that_are_there(finished, tmp_path, mon
         endpoints_dir=str(finished / "endpoints"),
     )
     mode_connectivity.run(config, tmp_path)
-    first, _, last = read_lines(tmp_path / "points.jsonl")
-    before = read_lines(finished / "points.jsonl")
+    first, _, last = read_points(tmp_path)
+    before = read_points(finished)
     assert first["interpolated"] == before[0]["interpolated"]
     assert last["interpolated"] == before[4]["interpolated"]
     assert set(first) == {"seed", "learning_rate", "omega", "seconds", "interpolated"}
@@ -230,40 +202,6 @@ def test_between_a_network_and_itself_nothing_changes(line, pair):
     assert start["interpolated"] == start["first"] != start["recomputed"]
     for omega in (0.3, 0.5, 1.0):
         assert line(a, a, omega) == start
-
-
-def _reordered(layer, order, axis=-1):
-    return {name: np.take(x, order, axis if np.ndim(x) > 1 else -1) for name, x in layer.items()}
-
-
-def permuted(network, orders):
-    """The same function: channels of WideResNet-10-1 in another order, everywhere.
-
-    Args:
-      network: parameters and state.
-      orders: of the channels between blocks (of each group) and within them.
-    """
-    params = jax.tree.map(np.asarray, network.params)
-    stats = jax.tree.map(np.asarray, network.model_state["batch_stats"])
-    stream = orders["stem"]
-    params["stem"] = _reordered(params["stem"], stream)
-    for name in ("group0_block0", "group1_block0", "group2_block0"):
-        block, own, inner = params[name], stats[name], orders[f"{name} inside"]
-        after = orders[name] if "shortcut" in block else stream
-        for tree in (block, own):
-            tree["norm1"] = _reordered(tree["norm1"], stream)
-            tree["norm2"] = _reordered(tree["norm2"], inner)
-        for layer, before, behind in (
-            ("conv1", stream, inner),
-            ("conv2", inner, after),
-            ("shortcut", stream, after),
-        ):
-            if layer in block:
-                block[layer] = _reordered(_reordered(block[layer], before, 2), behind)
-        stream = after
-    params["norm"], stats["norm"] = (_reordered(t["norm"], stream) for t in (params, stats))
-    params["head"]["kernel"] = params["head"]["kernel"][stream]
-    return Network(params, {"batch_stats": stats})
 
 
 def test_a_permuted_copy_has_a_barrier_and_permuting_back_removes_it(line, pair):
@@ -313,12 +251,12 @@ def test_recomputed_statistics_are_those_of_the_batches(program, pair):
     )
 
 
-# The summary
+# Summary and figures
 
 
 def test_summary_of_the_run(finished):
     summary = json.loads((finished / "summary.json").read_text())
-    points = read_lines(finished / "points.jsonl")
+    points = read_points(finished)
     errors = np.array([1 - p["recomputed"]["test/accuracy"] for p in points]).reshape(2, 5)
     expected = errors.max(1) - (errors[:, 0] + errors[:, -1]) / 2
     found = summary["results"][str(RATE)]["recomputed"]["error_barrier"]
@@ -329,14 +267,10 @@ def test_summary_of_the_run(finished):
     assert set(summary["results"][str(RATE)]) == set(mode_connectivity.TREATMENTS)
 
 
-# Figures and settings
-
-
 def test_figures_show_the_points(finished):
-    (run,) = (plots.load_run(finished),)
-    drawn = plots.mode_connectivity.figures([run])
+    drawn = mode_connectivity.figures([runs.load_run(finished)])
     assert set(drawn) == {"mode_connectivity", "mode_connectivity_details"}
-    points = read_lines(finished / "points.jsonl")
+    points = read_points(finished)
     axis = drawn["mode_connectivity"].axes[0]
     for line, treatment in zip(axis.lines, mode_connectivity.TREATMENTS, strict=True):
         values = np.array([p[treatment]["test/accuracy"] for p in points]).reshape(2, 5)
@@ -348,41 +282,8 @@ def test_figures_show_the_points(finished):
         assert (finished / "figures" / f"{name}.png").stat().st_size > 20_000
 
 
-def test_figures_are_of_one_run(finished, tmp_path):
-    with pytest.raises(UserError, match="one at a time"):
-        plots.draw([finished, finished], tmp_path)
-    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
-    with pytest.raises(UserError, match="holds no complete pair yet"):
-        plots.draw([tmp_path], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_omegas": 2}, "num_omegas must be at least 3, got 2"),
-        ({"fork_step": 40}, "fork_step must be below num_steps = 40"),
-        ({"fork_step": -1}, "fork_step must be at least 0, got -1"),
-        ({"treatments": ("frozen",)}, "treatments = ('frozen',) must hold some of interpolated"),
-        ({"learning_rates": ()}, "learning_rates must hold at least one learning rate"),
-        ({"learning_rates": (0.1, 0.1)}, "each of them once"),
-        ({"learning_rates": (-0.1,)}, "learning_rate must be at least 0, got -0.1"),
-        ({"depth": 11}, "depth must be 6 n + 4"),
-    ],
-)
-def test_bad_config(tmp_path, changes, message):
-    with pytest.raises(UserError, match=re.escape(message)) as caught:
-        mode_connectivity.run(smoke(**changes), tmp_path)
-    assert len(str(caught.value).splitlines()) == 1
-    assert not any(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("variant", ["cpu", "paper", "paper_cifar100", "smoke"])
 def test_variants(variant):
     config = configs.get_config(variant)
     mode_connectivity.check(config)
     assert "learning_rate" not in config
-
-
-def test_unknown_variant():
-    with pytest.raises(ValueError, match="unknown variant 'big'"):
-        configs.get_config("big")

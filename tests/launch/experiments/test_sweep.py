@@ -1,14 +1,16 @@
-"""A grid of two points and two seeds on digits: its table, and going on after a stop."""
+"""A grid of two points and two seeds on digits: its table, its ledger, and resuming it."""
 
 import json
 
 import pytest
 
-from configs import information_loss, label_smoothing
-from infojax.errors import UserError
-from infojax.training.recorder import read_records
-from launch import supervised, sweep
-from launch.workdir import write_json
+from configs import information_loss
+from infojax.training import read_records, storage
+from launch.experiments import supervised, sweep
+from launch.ledger import read_points
+from tests.launch.launcher import timeless
+
+GRID = ("mi_weight=0.0,id_weight=0.0", "mi_weight=0.1,id_weight=0.1")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def config():
 
 def _run(config, workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "config.json", json.loads(config.to_json()))
+    storage.write_json(workdir / "config.json", json.loads(config.to_json()))
     sweep.run(config, workdir)
     return json.loads((workdir / "summary.json").read_text())
 
@@ -32,10 +34,6 @@ def finished(config, tmp_path_factory):
     return _run(config, workdir), workdir
 
 
-def _timeless(summary):
-    return {name: value for name, value in summary.items() if name != "seconds"}
-
-
 def test_summary_holds_what_the_points_recorded(finished):
     summary, workdir = finished
     assert summary["seeds"] == [0, 1]
@@ -43,7 +41,7 @@ def test_summary_holds_what_the_points_recorded(finished):
     assert plain["values"] == {"mi_weight": 0.0, "id_weight": 0.0}
     assert informed["values"] == {"mi_weight": 0.1, "id_weight": 0.1}
     by_seed = {}
-    for name in ("mi_weight=0.0,id_weight=0.0", "mi_weight=0.1,id_weight=0.1"):
+    for name in GRID:
         records = [read_records(workdir / "points" / name / f"seed-{s}")[-1] for s in (0, 1)]
         assert [r["step"] for r in records] == [6, 6]
         by_seed[name] = [r["test/mir_32"] for r in records]
@@ -57,13 +55,23 @@ def test_summary_holds_what_the_points_recorded(finished):
     assert (workdir / "figures" / "sweep.png").stat().st_size > 10_000
 
 
+def test_ledger_holds_the_last_record_of_each_seed(finished):
+    workdir, points = finished[1], read_points(finished[1])
+    assert [(p["point"], p["seed"]) for p in points] == [(n, s) for n in GRID for s in (0, 1)]
+    for point in points:
+        directory = workdir / "points" / point["point"]
+        assert point["record"] == read_records(directory / f"seed-{point['seed']}")[-1]
+        config = json.loads((directory / "config.json").read_text())
+        assert point["values"] == {name: config[name] for name in ("mi_weight", "id_weight")}
+
+
 def test_stopped_and_run_again(finished, config, tmp_path, monkeypatch):
-    """What is done is not done again, and what was stopped ends in the same numbers."""
+    """Finished seeds are not run again, and the others end in the same numbers."""
     run_seed, started = supervised.run_seed, []
 
     def stop(program, point, seed, directory):
         started.append((point.mi_weight, seed))
-        if started[-1] == (0.1, 0):
+        if started == [(0.0, 0), (0.0, 1), (0.1, 0)]:
             raise KeyboardInterrupt
         return run_seed(program, point, seed, directory)
 
@@ -72,29 +80,9 @@ def test_stopped_and_run_again(finished, config, tmp_path, monkeypatch):
         _run(config, tmp_path)
     partial = json.loads((tmp_path / "summary.json").read_text())
     assert [p["values"]["mi_weight"] for p in partial["points"]] == [0.0]
-    monkeypatch.setattr(supervised, "run_seed", run_seed)
     lines = {p: p.read_text() for p in tmp_path.rglob("metrics.jsonl")}
     assert len(lines) == 2
     summary = _run(config, tmp_path)
-    assert _timeless(summary) == _timeless(finished[0])
+    assert started[3:] == [(0.1, 0), (0.1, 1)]
+    assert timeless([summary]) == timeless([finished[0]])
     assert all(path.read_text() == text for path, text in lines.items())
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"fields": ("epsilon",), "points": ((0.0,),)}, "fields"),
-        ({"points": ()}, "points must hold"),
-        ({"points": ((0.0,), (0.0,))}, "points must hold"),
-        ({"points": ((0.0, 1.0),)}, "1 values"),
-        ({"point_experiment": "grokking"}, "cannot be swept"),
-        ({"points": ((0.0,), (1.5,))}, "label_smoothing must lie in"),
-    ],
-)
-def test_grids_that_cannot_be_run(changes, named, tmp_path):
-    """Each point is looked at before any is trained."""
-    config = label_smoothing.get_config("smoke")
-    config.update(changes)
-    with pytest.raises(UserError, match=named):
-        sweep.run(config, tmp_path)
-    assert not (tmp_path / "points").exists()

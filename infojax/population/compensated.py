@@ -1,0 +1,77 @@
+"""Sums over many samples, kept as pairs [2, ...]: a rounded value and its rounding error.
+
+The error that each addition leaves behind is carried along (Kahan-Babuska-Neumaier), and samples
+are added in blocks of one class. The error of a sum is therefore that of a product over one block,
+at most about 1,000 samples, and does not grow with the number of samples.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from infojax import moments
+from infojax._products import matmul
+
+
+class ClassSums(NamedTuple):
+    """Running sums of one class, and the scatter within all classes so far.
+
+    Attributes:
+      samples: number of samples, float [].
+      moment: second moment of the normalised rows, float [2, d, d].
+      total: sum of the rows, float [2, d].
+      scatter: scatter of the rows about their class means, float [d, d].
+    """
+
+    samples: jax.Array
+    moment: jax.Array
+    total: jax.Array
+    scatter: jax.Array
+
+
+def add(pair: jax.Array, x: jax.Array) -> jax.Array:
+    """Adds x to a sum (Knuth's two-sum)."""
+    value, error = pair[0], pair[1]
+    total = value + x
+    part = total - value
+    return jnp.stack([total, error + ((value - (total - part)) + (x - part))])
+
+
+def merge(pair: jax.Array, other: jax.Array) -> jax.Array:
+    """Adds two sums."""
+    return add(add(pair, other[0]), other[1])
+
+
+def add_block(sums: ClassSums, block: jax.Array, inside: jax.Array) -> ClassSums:
+    """Adds rows of one class; rows that are not inside are zero padding."""
+    count = jnp.sum(inside).astype(block.dtype)
+    new_sum = jnp.sum(block, 0)
+    mean = new_sum / count
+    shift = mean - jnp.sum(sums.total, 0) / jnp.maximum(sums.samples, 1)
+    centred = jnp.where(inside[:, None], block - mean[None], 0)
+    weight = sums.samples * count / (sums.samples + count)
+    scatter = sums.scatter + second_moment(centred) + weight * shift[:, None] * shift[None]
+    moment = add(sums.moment, second_moment(moments.unit_rows(block)))
+    return ClassSums(sums.samples + count, moment, add(sums.total, new_sum), scatter)
+
+
+def block_size(n: int, c: int) -> int:
+    """Rows per block of n samples in c classes: about 1,000, or a whole class of average size.
+
+    This makes few blocks, each of which costs an addition to a d x d sum, with little padding.
+    """
+    expected = n / c
+    blocks = max(1, round(expected / 1000))
+    return max(16, math.ceil((expected + 3 * math.sqrt(expected)) / blocks))
+
+
+def second_moment(x: jax.Array) -> jax.Array:
+    """Xᵀ X [d, d] of x [n, d]."""
+    return matmul(x.T, x)
+
+
+def weighted_outer(rows: jax.Array, weight: jax.Array) -> jax.Array:
+    """Σ_c weight_c rows_c rows_cᵀ [d, d] of rows [C, d]."""
+    return second_moment(jnp.sqrt(weight.astype(rows.dtype))[:, None] * rows)
