@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from infojax.errors import StorageError, UserError
 from infojax.training import Interrupted, processes
 from launch import distributed, experiment, workdir as workdirs
-from launch.settings import Settings
+from launch.settings import Settings, copied
 
 _CONFIG = ("--config", "-config")
 _DEFAULT_CONFIG = "configs/grokking.py"
@@ -84,7 +84,7 @@ def _parse(argv: list[str]) -> tuple[Settings, Path]:
             print(f"{_USAGE}\nwithout arguments: {default} into runs/grokking")
             print(f"one of several processes: {distributed.USAGE}")
             sys.exit(0)
-        config = _settings(values.config)  # a config that failed to load raises
+        config = copied(values.config)  # a config that failed to load raises
     except SystemExit:
         raise
     except Exception as error:  # ml_collections and config files raise many kinds
@@ -94,11 +94,6 @@ def _parse(argv: list[str]) -> tuple[Settings, Path]:
     if values.workdir == "":
         raise UserError("--workdir is empty; name a directory, or leave it out")
     return config, Path(values.workdir or Path("runs", config.experiment))
-
-
-def _settings(config: ConfigDict) -> Settings:
-    settings = Settings(config.to_dict())
-    return settings.lock()
 
 
 def _complete(arguments: list[str]) -> list[str]:

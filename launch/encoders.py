@@ -12,6 +12,7 @@ from PIL import Image
 from infojax.data import few_shot, image_text
 from infojax.errors import UserError
 from infojax.models.clip import CLIP
+from infojax.training import storage
 
 _BATCH = 64  # images or texts at a time
 
@@ -119,9 +120,10 @@ def write_features(
         "test_idx": test,
     }
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    with storage.writing(path):
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(partial, path)
 
 
 def _encode_images(encoder: Encoder, images: Sequence[Path | Image.Image]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The settings of a run: a config whose missing fields are errors that the user can fix."""
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -27,6 +29,29 @@ class Settings(ConfigDict):
             needed_by = f", which {self.experiment} needs" if "experiment" in self else ""
             raise MissingField(f"the config has no field {name!r}{needed_by}")
         return super().__getitem__(name)
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # a missing field is named
+        super().__delitem__(name)
+
+
+def copied(config: ConfigDict) -> Settings:
+    """Returns the settings of a config, its fields in the order in which they were written."""
+    settings = Settings()
+    for name in json.loads(config.to_json()):  # iteration would sort them
+        settings[name] = config[name]
+    return settings.lock()
+
+
+def derived(config: ConfigDict, without: Iterable[str], **changes: Any) -> ConfigDict:
+    """Returns a copy of a config without some of its fields, and with changes to others."""
+    copy = config.copy_and_resolve_references()
+    with copy.unlocked():
+        for name in without:
+            del copy[name]
+    with copy.unlocked():
+        copy.update(changes)
+    return copy
 
 
 def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -48,9 +49,10 @@ def locked(workdir: Path) -> Iterator[None]:
             ) from error
         except OSError:
             pass
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+        with storage.writing(workdir / ".lock"):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
         yield
 
 
@@ -68,14 +70,13 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
     if begun:
         _check_same(workdir, resolved)
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
+        with storage.writing(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
         if not begun:
             storage.write_json(workdir / "config.json", resolved)
         storage.write_json(workdir / "environment.json", [*starts(workdir), _environment()])
     except StorageError as error:
         raise UserError(str(error)) from error
-    except OSError as error:
-        raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
 
 
 def starts(workdir: Path) -> list[dict[str, Any]]:
@@ -101,8 +102,8 @@ def _check_same(workdir: Path, new: dict[str, Any]) -> None:
         old = None
     if not isinstance(old, dict):
         raise UserError(f"{path} cannot be read, but a run has begun there; use another --workdir")
-    # As text, in which 64 and 64.0 differ.
-    names = [n for n in sorted({*old, *new}) if json.dumps(old.get(n)) != json.dumps(new.get(n))]
+    text = functools.partial(json.dumps, sort_keys=True)  # in which 64 and 64.0 differ
+    names = [n for n in sorted({*old, *new}) if text(old.get(n)) != text(new.get(n))]
     if names:
         changes = ", ".join(f"{n}: {old.get(n)} there, {new.get(n)} here" for n in names)
         raise UserError(

@@ -5,22 +5,24 @@ import os
 import shutil
 import tempfile
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # all processes of the tests share one
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # shared by all test processes
     _cache = tempfile.mkdtemp(prefix="infojax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # OpenBLAS threads of several devices starve each other
+# OpenBLAS threads of several devices starve each other. tests/portability.py sets both variables.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("INFOJAX_TEST_BLAS_THREADS", "1")
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=2 "
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    + os.environ.get("INFOJAX_TEST_XLA_FLAGS", "")
 )
 
 import jax
 import pytest
 
-collect_ignore = ["make_clip_fixture.py"]  # needs open_clip
+collect_ignore = ["models/make_clip_fixture.py"]  # needs open_clip
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -28,7 +30,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs_of_one_module():
-    """Frees what a module compiled: all modules' programs exceed the mappings Linux allows."""
+    """Frees a module's compiled programs: together they exceed Linux's limit on mappings."""
     yield
     jax.clear_caches()
 

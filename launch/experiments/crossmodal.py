@@ -188,6 +188,9 @@ def check(config: ConfigDict) -> None:
     unknown = [head for head in config.heads if head not in _HEADS]
     if unknown:
         raise UserError(f"heads holds {unknown[0]!r}; use some of {', '.join(_HEADS)}")
+    unset = [head for head in config.heads if head not in config.learning_rates]
+    if unset:
+        raise UserError(f"learning_rates lacks the head {unset[0]!r}")
     if min(config.shots) < 1:
         raise UserError(f"shots must be at least 1, got {min(config.shots)}")
     outside = [weight for weight in config.alignment_weights if not 0 < weight <= 1]

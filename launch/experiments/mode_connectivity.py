@@ -27,7 +27,7 @@ from launch.classification import Program
 from launch.ledger import Ledger
 from launch.plots.mode_connectivity import figures as figures
 from launch.results import mode_connectivity
-from launch.settings import check_at_least
+from launch.settings import check_at_least, derived
 
 TREATMENTS = ("interpolated", "recomputed", "first")
 _STUDY = (
@@ -36,7 +36,6 @@ _STUDY = (
     "treatments",
     "recompute_batches",
     "endpoints_dir",
-    "num_seeds",
 )
 _STREAMS = {"trunk": 1, "a": 1, "b": 2}  # of data; "a" is the supervised run of the seed
 _RECOMPUTE = 3
@@ -94,13 +93,8 @@ def omegas(config: ConfigDict) -> list[float]:
 
 def endpoint_config(config: ConfigDict, seed: int, rate: float, member: str) -> ConfigDict:
     """The settings that a network depends on: the config of a supervised run."""
-    endpoint = config.copy_and_resolve_references()
-    with endpoint.unlocked():
-        for name in _STUDY:
-            del endpoint[name]
-        endpoint.experiment, endpoint.member = "supervised", member
-        endpoint.seed, endpoint.num_seeds, endpoint.learning_rate = seed, 1, rate
-    return endpoint
+    changes = {"seed": seed, "num_seeds": 1, "learning_rate": rate, "member": member}
+    return derived(config, _STUDY, experiment="supervised", **changes)
 
 
 def train_endpoint(

@@ -22,7 +22,7 @@ from launch.fine_tuning import METHODS, Program, Trained
 from launch.ledger import Ledger
 from launch.plots.pruning import figures as figures
 from launch.results import pruning
-from launch.settings import Settings, check_at_least
+from launch.settings import Settings, check_at_least, derived
 
 _STUDY = (
     "trained",
@@ -79,13 +79,7 @@ def points(config: ConfigDict) -> list[tuple[str, float]]:
 
 def supervised_config(config: ConfigDict, **changes: Any) -> ConfigDict:
     """The settings of the study that a supervised run has."""
-    plain = config.copy_and_resolve_references()
-    with plain.unlocked():
-        for name in _STUDY:
-            del plain[name]
-        plain.experiment = "supervised"
-    plain.update(changes)
-    return plain
+    return derived(config, _STUDY, experiment="supervised", **changes)
 
 
 def finetune_config(config: ConfigDict) -> ConfigDict:

@@ -15,6 +15,9 @@ from launch.experiment import Sweepable
 from launch.ledger import Ledger
 from launch.plots.sweep import figures as figures
 from launch.results import sweep
+from launch.settings import derived
+
+_STUDY = ("fields", "points", "table_metrics", "point_experiment")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -83,12 +86,7 @@ def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
     """The values of each point, and its config."""
     for row in config.points:
         values = dict(zip(config.fields, row, strict=True))
-        point = config.copy_and_resolve_references()
-        with point.unlocked():
-            for name in ("fields", "points", "table_metrics", "point_experiment"):
-                del point[name]
-            point.experiment = config.point_experiment
-        point.update(values)
+        point = derived(config, _STUDY, experiment=config.point_experiment, **values)
         yield values, point
 
 

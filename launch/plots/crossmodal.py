@@ -35,8 +35,8 @@ def figures(runs: list[Run]) -> Figures:
     """
     run = the_only(runs)
     recorded = read_points(run.workdir)
-    before = {p["model"]: p for p in recorded if p["head"] is None}
-    points = [p for p in recorded if p["head"] is not None]
+    before = {p["model"]: p for p in recorded if not p.get("head")}
+    points = [p for p in recorded if p.get("head")]
     if not points:
         raise UserError(f"{run.workdir} holds no finished point yet")
     count = f"{len(points[0]['alignment_weight'])} seeds of shots"

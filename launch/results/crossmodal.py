@@ -15,7 +15,7 @@ COMPARISONS = (("ce_cma", "ce"), ("ce_texts", "ce"), ("ce_cma", "ce_texts"))
 
 def summarize(points: list[Point]) -> dict[str, Any]:
     """Returns the content of summary.json from the finished points of a study."""
-    trained = [p for p in points if p["head"] is not None]
+    trained = [p for p in points if p.get("head")]
     results = [_result(point) for point in trained]
     return {
         "seconds": sum(point["seconds"] for point in trained),

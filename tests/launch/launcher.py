@@ -16,18 +16,18 @@ SMOKE = "--config=configs/grokking.py:smoke"
 
 
 def begun(workdir, experiment="grokking"):
-    """What a run prints when it begins."""
+    """The line that a run prints first."""
     return f"{experiment} on 2 cpu devices: {workdir}\n"
 
 
 def done(workdir, experiment="grokking"):
-    """What a run prints in total."""
+    """The whole output of a finished run."""
     files = f"{workdir / 'summary.json'} and {workdir / 'figures'}"
     return f"{begun(workdir, experiment)}done: {files}\n"
 
 
 def timeless(lines):
-    """Records or points, without the seconds that they took."""
+    """Records or points without their times."""
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
@@ -46,7 +46,7 @@ def assert_refused(result, *words):
 
 
 def run_here(workdir, config, settings):
-    """Runs a config with some settings changed, through the main function of the command line."""
+    """Runs a config with overrides through the main function, in this process."""
     arguments = [f"--config.{name}={value}" for name, value in settings.items()]
     # ml_collections loads config files by a deprecated method.
     with pytest.MonkeyPatch.context() as patch, pytest.warns(DeprecationWarning, match="."):
@@ -58,7 +58,7 @@ def run_here(workdir, config, settings):
 
 
 class Launcher:
-    """Starts `python -m launch` on a config, with one cache of compilations for all."""
+    """Starts `python -m launch` on a config; all runs share a cache of compilations."""
 
     def __init__(self, directory, config="configs/grokking.py:smoke"):
         self.config = config

@@ -1,4 +1,4 @@
-"""A small pruning study on digits, and what its networks consist of."""
+"""A small pruning study on digits, and the weights of its networks."""
 
 import jax
 import numpy as np

@@ -48,7 +48,7 @@ def test_heads_start_at_zero_shot_and_move_what_they_should(
 
 @pytest.fixture(scope="module")
 def trained(features):
-    """A linear probe of two seeds at four objectives, and what it was trained on."""
+    """Task, plan, linear probes of two seeds at four objectives, and their shots."""
     config = configs.get_config("smoke")
     config.update({"num_steps": STEPS, "logit_scale": SCALE, "weight_decay": 0.1})
     config.alignment_weights = (0.3, 1.0)
@@ -61,7 +61,7 @@ def trained(features):
 
 
 def plainly_trained(task, batches, weight):
-    """A head trained in a plain loop, with the gradient of CE and AdamW written out in NumPy."""
+    """A head trained in a plain loop, with AdamW and the gradient of CE written out in NumPy."""
     head = task.texts.astype(np.float64)
     first, second = np.zeros_like(head), np.zeros_like(head)
     schedule = optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, 1, STEPS)

@@ -1,4 +1,4 @@
-"""What a user can get wrong: exit code 2, one line that says what to do, no traceback."""
+"""User errors end with exit code 2 and one line that says what to do, without a traceback."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_arguments(main, arguments, words):
     ],
 )
 def test_settings(main, tmp_path, override, words):
-    """Refused before any work, and the corrected command may use the same directory."""
+    """Refused before any work; the corrected command can use the same directory."""
     assert_refused(main(SMOKE, f"--config.{override}"), *words)
     assert not (tmp_path / "run" / "checkpoints").exists() or not any(
         (tmp_path / "run" / "checkpoints").iterdir()
@@ -99,7 +99,7 @@ def test_settings(main, tmp_path, override, words):
 
 
 def test_experiment_of_other_fields(main):
-    """--config.experiment may name one that the config was not written for."""
+    """--config.experiment can name one that the config was not written for."""
     code, lines = main(SMOKE, "--config.experiment=supervised", checked_stdout=False)
     assert code == 2 and len(lines) == 1
     assert "no field" in lines[0] and "which supervised needs" in lines[0]
@@ -140,7 +140,7 @@ def test_exit_codes(main, monkeypatch, raised, code, line):
     ],
 )
 def test_a_defect_is_not_hidden(main, monkeypatch, defect, error):
-    """An error that no user caused keeps its traceback."""
+    """An error that the user did not cause keeps its traceback."""
     monkeypatch.setattr("launch.experiments.grokking.run", lambda config, workdir: defect())
     with pytest.raises(error) as caught:
         main(SMOKE)
@@ -171,7 +171,7 @@ def test_overrides(monkeypatch):
 
 
 def test_variants():
-    """The paper's setting; several seeds; and a small one that is otherwise the same."""
+    """The paper's settings, on one or several seeds; smoke has the same fields."""
     cpu, paper, smoke = (grokking.get_config(v) for v in ("cpu", "paper", "smoke"))
     expected = {
         "experiment": "grokking",

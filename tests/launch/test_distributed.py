@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from infojax.errors import UserError
-from infojax.training.recorder import read_records
-from launch import distributed, supervised, workdir as workdirs
+from infojax.training import read_records
+from launch import distributed, workdir as workdirs
+from launch.experiments import supervised
 from tests.launch import distributed_problem
-from tests.launch.launcher import ROOT, Launcher, last_step
+from tests.launch.launcher import ROOT, last_step, timeless
 
 ONE_DEVICE = os.environ["XLA_FLAGS"].replace("device_count=2", "device_count=1")
 
@@ -27,7 +28,7 @@ def _flags(port, index):
 
 
 def _free_port(lowest=0):
-    """Any, or the first from the lowest on."""
+    """Any free port, or the first from the lowest on."""
     while True:
         with socket.socket() as listening:
             try:
@@ -42,9 +43,8 @@ def _free_port(lowest=0):
 def together(tmp_path_factory):
     """Directories of what two processes trained: whole, stopped, and copied when stopped."""
     root, port = tmp_path_factory.mktemp("together"), _free_port()
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"XLA_FLAGS": ONE_DEVICE, "PYTHONPATH": path}
-    command = [sys.executable, "-m", "distributed_problem", str(root)]
+    environment = os.environ | {"XLA_FLAGS": ONE_DEVICE, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", distributed_problem.__name__, str(root)]
     started = [
         subprocess.Popen(
             [*command, *_flags(port, i)], env=environment, stderr=subprocess.PIPE, text=True
@@ -58,7 +58,7 @@ def together(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(together):
-    """What one process with two devices trained, and went on with from the other two's."""
+    """What one process with two devices trained from the start, and resumed from the pair's run."""
     assert (jax.process_count(), jax.device_count()) == (1, 2)
     program = supervised.build(distributed_problem.config())
     distributed_problem.trained(program, together / "alone")
@@ -67,7 +67,7 @@ def alone(together):
 
 
 def _records(directory):
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in read_records(directory)]
+    return timeless(read_records(directory))
 
 
 def _final(directory, index=0):
@@ -101,7 +101,7 @@ def test_stopped_by_a_signal_to_one_process_and_resumed(together):
 
 @pytest.mark.parametrize("directory", ["whole", "copied"])
 def test_one_process_with_two_devices(alone, directory):
-    """All numbers of the state and every record, also where one goes on with the other's."""
+    """All numbers of the state and every record, also in a run that the pair began."""
     one, two = _final(alone / "alone"), _final(alone / directory)
     for name in one:
         scale = np.max(np.abs(one[name]))
@@ -113,13 +113,8 @@ def test_one_process_with_two_devices(alone, directory):
         assert x == pytest.approx(y, rel=1e-5, abs=1e-5)
 
 
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory):
-    return Launcher(tmp_path_factory.mktemp("launcher"))
-
-
 def _slurm(port, index):
-    """What srun tells a process of a step of two, of a job whose number gives this port."""
+    """The variables that srun sets for a process of two; jax derives this port from the job ID."""
     return {
         "SLURM_JOB_ID": str(2**12 + port - (2**16 - 2**12)),
         "SLURM_STEP_NODELIST": "127.0.0.1",
@@ -131,7 +126,7 @@ def _slurm(port, index):
 
 
 class Pair:
-    """Two processes of `python -m launch`, joined by flags, or as if by srun."""
+    """Two processes of `python -m launch`, joined by flags or as srun does."""
 
     def __init__(self, launcher, workdir, *arguments, by_srun=False):
         usual = launcher.environment
@@ -148,23 +143,23 @@ class Pair:
             time.sleep(0.01)
 
     def ended(self):
-        """Exit codes, and what was said on stdout and stderr."""
-        said = [process.communicate(timeout=300) for process in self.started]
-        return [p.returncode for p in self.started], *zip(*said, strict=True)
+        """Exit codes, stdout and stderr of both."""
+        outputs = [process.communicate(timeout=300) for process in self.started]
+        return [p.returncode for p in self.started], *zip(*outputs, strict=True)
 
 
 LONGER = ["--config.num_steps=400", "--config.eval_every=20", "--config.checkpoint_every=20"]
 
 
 def test_signals_and_kills(launcher, tmp_path):
-    """One process is told to end, then one is killed; a single process does the rest."""
+    """SIGTERM to one process, then a kill of one; a single process finishes the run."""
     pair = Pair(launcher, tmp_path, *LONGER)
     pair.wait_for(40)
     pair.started[1].send_signal(signal.SIGTERM)
     codes, out, err = pair.ended()
     assert codes == [143, 143], err
     assert f"grokking on 2 cpu devices of 2 processes: {tmp_path}\n" in out[0]
-    line = r"launch: stopped at step (\d+) by SIGTERM; the same command goes on from there\n"
+    line = r"launch: stopped at step (\d+) by SIGTERM; the same command resumes from there\n"
     stopped = int(re.fullmatch(line, err[0]).group(1))
     assert err[1] == ""
     assert str(stopped) in {p.name for p in (tmp_path / "checkpoints").iterdir()}
@@ -187,7 +182,7 @@ def test_signals_and_kills(launcher, tmp_path):
 
 
 def test_refused_by_the_first_process(launcher, tmp_path):
-    """Which alone looks at the directory: it says why, once, and the other ends as well."""
+    """It alone reads the directory: it reports the reason once, and the other ends too."""
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "alchemy"}))
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
     codes, _, err = Pair(launcher, tmp_path, by_srun=True).ended()
@@ -198,7 +193,7 @@ def test_refused_by_the_first_process(launcher, tmp_path):
 
 @pytest.fixture
 def initialized(monkeypatch):
-    """Calls of jax.distributed.initialize, which does nothing, on a machine without TPU."""
+    """Calls of jax.distributed.initialize, replaced by a stub, on a machine without TPU."""
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **_: calls.append(args))
     monkeypatch.setattr(distributed, "_on_tpu", lambda: False)
@@ -229,7 +224,7 @@ def test_when_processes_are_joined(initialized, monkeypatch, environment, argume
     assert initialized == expected
 
 
-def test_on_a_tpu_the_machine_is_asked(initialized, monkeypatch):
+def test_on_a_tpu_jax_asks_the_machine(initialized, monkeypatch):
     monkeypatch.setattr(distributed, "_on_tpu", lambda: True)
     assert distributed.start(["launch"]) == ["launch"]
     assert initialized == [(None, None, None)]
@@ -239,7 +234,7 @@ def test_on_a_tpu_the_machine_is_asked(initialized, monkeypatch):
     "arguments",
     [["--num_processes=0"], ["--num_processes=two"], ["--process_id=-1"], ["--coordinator"]],
 )
-def test_flags_without_sense(initialized, arguments):
+def test_invalid_flags(initialized, arguments):
     with pytest.raises(UserError, match=arguments[0].strip("-").partition("=")[0]):
         distributed.start(["launch", *arguments])
     assert initialized == []

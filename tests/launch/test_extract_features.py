@@ -1,4 +1,4 @@
-"""Features of a directory of images, by infojax's CLIP and by open_clip; images that are split."""
+"""Features of a directory of images, by infojax's CLIP and by open_clip, and their split."""
 
 import sys
 
@@ -31,7 +31,7 @@ def directory(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole_vocabulary(tmp_path_factory):
-    """Weights whose heads are 64 wide and whose tokens are those of the tokenizer."""
+    """Weights with heads of width 64 and the tokenizer's vocabulary."""
     path = tmp_path_factory.mktemp("weights") / "clip.safetensors"
     state = problems.state_dict(
         vision={"width": 64, "layers": 1, "heads": 1},
@@ -93,7 +93,7 @@ def test_open_clip_that_is_not_installed(directory, tmp_path, capsys, monkeypatc
 
 
 def test_features_by_open_clip(directory, tmp_path):
-    """The same as by infojax's CLIP, from the same weights."""
+    """Equal to features by infojax's CLIP from the same weights."""
     open_clip = pytest.importorskip("open_clip", reason="open_clip is not installed")
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

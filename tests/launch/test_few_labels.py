@@ -31,7 +31,7 @@ def program():
 
 
 def _batch(program, settings, seed):
-    """The images of the first step from the key alone; standardised, and their labels."""
+    """Standardised images of the first step and their labels, drawn from the key alone."""
     data = program.network.data
     keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), i) for i in range(6)]
     images, labels = (jnp.asarray(x) for x in data.train)
@@ -52,7 +52,7 @@ def _batch(program, settings, seed):
 
 @pytest.fixture(scope="module")
 def first(program):
-    """The first batch in one joint forward pass, FreeMatch in NumPy on it, and the state after."""
+    """One joint forward pass of the first batch, FreeMatch in NumPy on it, and the next state."""
     settings = problem.config()
     x, y, truth = _batch(program, settings, 3)
     model = WideResNet(10, depth=10, width=1, decay=settings.batchnorm_decay)
@@ -81,7 +81,7 @@ def first(program):
 
 
 def test_step_is_sgd_on_freematchs_loss(first):
-    """On two devices against one, with SGD written out."""
+    """Two devices against one, with SGD written out."""
     theirs, unlabelled = first.theirs, first.passing[B:]
 
     def loss_fn(params):
@@ -108,7 +108,7 @@ def test_step_is_sgd_on_freematchs_loss(first):
 
 
 def test_terms_are_those_of_freematch(first):
-    """And the thresholds after the step."""
+    """So are the thresholds after the step."""
     theirs, after, mask, pseudo = first.theirs, first.after, first.mask, first.pseudo
     labelled, strong, y = first.logits[:B], first.logits[B + M :], np.asarray(first.y)
     k1 = reference.gram(first.z[first.passing])
@@ -140,7 +140,7 @@ def test_terms_are_those_of_freematch(first):
 
 
 def test_nothing_passes(program):
-    """No loss and no gradient of the unlabelled images, whatever the weights; no NaN."""
+    """Unlabelled images add no loss and no gradient at any weight, and no NaN."""
     out_of_reach = freematch.init(10)._replace(threshold=jnp.float32(50))
     with_weights, without = (
         problem.advanced(program, settings, problem.start(program, settings, out_of_reach), 3)
@@ -158,7 +158,7 @@ def test_nothing_passes(program):
 
 
 def test_a_class_never_predicted(program):
-    """Its share of the pseudo-labels goes to zero; its threshold is the lowest; no NaN."""
+    """Its share of the pseudo-labels drops to zero, its threshold is the lowest; no NaN."""
     settings = problem.config()
     state = problem.start(program, settings)
     bias = state.params["head"]["bias"].at[7].set(-1e4)
@@ -175,7 +175,7 @@ def test_a_class_never_predicted(program):
 
 
 def test_fixmatch_passes_by_a_fixed_threshold():
-    """Half of the truth is unknown: it does not count."""
+    """Half of the true labels are unknown and do not count."""
     rng = np.random.default_rng(0)
     weak, strong = rng.normal(size=(2, 2, 8, 5)).astype(np.float32) * 3
     truth = np.argmax(weak, -1).astype(np.int32)

@@ -21,7 +21,7 @@ def program():
 
 @pytest.fixture(scope="module")
 def template(program):
-    """A state that is not trained, with a mask."""
+    """An untrained state with a mask."""
     start = classification.init_state(program.network, program.finetune, 0)
     return training.init_state(program.network.update, start.params, start.model_state)
 
@@ -33,7 +33,7 @@ def trained(program, template):
 
 
 def test_comparison_against_numpy():
-    """On two devices, with padding; the batch that is not full does not count."""
+    """On two devices, with padding; the incomplete batch is ignored."""
     rng = np.random.default_rng(0)
     z, v = (rng.normal(size=(44, d)).astype(np.float32) for d in (5, 3))
     labels = np.where(np.arange(48) < 44, 1, -1).astype(np.int32)
@@ -49,7 +49,7 @@ def test_comparison_against_numpy():
 
 
 def test_gradual_pruning_does_not_depend_on_dispatches(program, trained, template):
-    """Masks are renewed at the same steps however the steps are cut."""
+    """Masks are renewed at the same steps however the steps are grouped."""
     states = []
     for counts in ((6,), (1, 2, 3), (3, 3)):
         state = training.replicate(template)
@@ -65,7 +65,7 @@ def test_gradual_pruning_does_not_depend_on_dispatches(program, trained, templat
     assert zeros == math.floor(sparsity * KERNELS)
 
 
-def test_a_checkpoint_with_a_weight_too_many_is_reported(program, trained, template, tmp_path):
+def test_a_nonzero_masked_weight_in_a_checkpoint_is_reported(program, trained, template, tmp_path):
     state = fine_tuning.with_sparsity(program, template, 0.5)
     kernel = state.params["stem"]["kernel"]
     spoilt = state.params | {"stem": {"kernel": jnp.ones_like(kernel)}}

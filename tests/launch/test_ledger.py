@@ -13,7 +13,7 @@ KEYS = [("small", None), ("small", 1), ("small", 2), ("large", None), ("large", 
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """Finished out of order: the last and the first point."""
+    """Only the last and the first point are finished, in this order."""
     with Ledger(tmp_path, FIELDS, KEYS, ("shots",)) as book:
         assert (book.points, book.missing) == ([], KEYS)
         book.append(("large", 1), {"accuracy": 0.9}, {"shots": 1})
@@ -23,37 +23,28 @@ def interrupted(tmp_path):
 
 
 def test_points_are_lines_in_order_of_writing(interrupted):
-    lines = (interrupted / FILE).read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
+    expected = [
         {"model": "large", "shots": 1, "accuracy": 0.9},
         {"model": "small", "shots": None, "accuracy": 0.5},
     ]
-    assert read_points(interrupted) == [json.loads(line) for line in lines]
+    lines = (interrupted / FILE).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == read_points(interrupted) == expected
 
 
 def test_resumed_with_the_points_that_are_missing(interrupted):
-    """In the order of the keys; None is a value like any other."""
-    before = (interrupted / FILE).read_bytes()
+    """In the order of the keys, of which None is a valid value; each line is written at once."""
+    finished = read_points(interrupted)
     with Ledger(interrupted, FIELDS, KEYS) as book:
-        assert book.points == read_points(interrupted)
-        assert book.missing == KEYS[1:4]
-        for key in list(book.missing):
+        assert (book.points, book.missing) == (finished, KEYS[1:4])
+        for i, key in enumerate(list(book.missing), 3):
             book.append(key, {"accuracy": 0.0})
+            assert read_points(interrupted) == book.points and len(book.points) == i
         assert book.missing == []
-        assert book.points == read_points(interrupted)
-    assert (interrupted / FILE).read_bytes().startswith(before)
-    assert [(p["model"], p["shots"]) for p in read_points(interrupted)[2:]] == KEYS[1:4]
-
-
-def test_each_line_is_written_at_once(tmp_path):
-    """A crash after a point loses nothing of it."""
-    with Ledger(tmp_path, FIELDS, KEYS) as book:
-        for i, key in enumerate(KEYS, 1):
-            book.append(key, {})
-            assert len(read_points(tmp_path)) == i
-        with pytest.raises(ValueError, match="shorter"):
-            book.append(("small",), {})
-    assert len(read_points(tmp_path)) == len(KEYS)
+    points = read_points(interrupted)
+    assert points[:2] == finished
+    assert [(p["model"], p["shots"]) for p in points[2:]] == KEYS[1:4]
+    with Ledger(interrupted, FIELDS, KEYS[:2]) as book:  # a study of fewer points
+        assert (book.points, book.missing) == (points, [])
 
 
 def test_a_line_truncated_by_a_crash_is_measured_again(interrupted):
@@ -64,13 +55,6 @@ def test_a_line_truncated_by_a_crash_is_measured_again(interrupted):
         assert book.missing == KEYS[:4]
         book.append(("small", None), {"accuracy": 0.6})
     assert [p["accuracy"] for p in read_points(interrupted)] == [0.9, 0.6]
-
-
-def test_points_of_other_keys_are_kept(interrupted):
-    """As after a restart with fewer points."""
-    with Ledger(interrupted, FIELDS, KEYS[:2]) as book:
-        assert book.missing == KEYS[1:2]
-        assert len(book.points) == 2
 
 
 def test_damaged_and_missing_ledgers(interrupted, tmp_path):

@@ -30,7 +30,7 @@ def _record(directory):
 
 
 def test_a_refused_override_leaves_the_config(main, tmp_path):
-    """64 and 64.0 are equal, and not the same setting."""
+    """64 and 64.0 are equal, but not the same setting."""
     run, config = tmp_path / "run", grokking.get_config("smoke")
     workdir.prepare(run, config)
     _record(run)
@@ -57,7 +57,7 @@ def test_work_directory_of_another_config(main, tmp_path, what):
 
 
 def test_work_directory_of_another_experiment(tmp_path):
-    """Fields that only one of the two has are named too."""
+    """Fields that only one of them has are named too."""
     workdir.prepare(tmp_path, ConfigDict({"experiment": "supervised", "dataset": "mnist"}))
     _record(tmp_path)
     with pytest.raises(UserError, match=r"dataset: mnist there.*modulus: None there, 13 here"):
@@ -79,7 +79,7 @@ def test_same_config_in_the_same_work_directory(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[{", "5", None])
-def test_history_of_starts_begins_anew_if_it_cannot_be_read(tmp_path, content):
+def test_unreadable_history_of_starts_is_replaced(tmp_path, content):
     if content is not None:
         (tmp_path / "environment.json").write_text(content)
     workdir.prepare(tmp_path, grokking.get_config("smoke"))
@@ -87,7 +87,7 @@ def test_history_of_starts_begins_anew_if_it_cannot_be_read(tmp_path, content):
 
 
 def test_work_directory_in_use(main, tmp_path):
-    """The same command a second time is refused, and changes nothing, until the first has ended."""
+    """A second start is refused and changes nothing until the first process has ended."""
     run = tmp_path / "run"
     script = "import pathlib, sys; from launch import workdir\n"
     script += "with workdir.locked(pathlib.Path(sys.argv[1])): print(); input()"
@@ -129,7 +129,7 @@ FULL = "/dev/full"  # every write to it fails as on a full disk
 
 @pytest.mark.skipif(not Path(FULL).exists(), reason="no device that behaves as a full disk")
 def test_full_disk(main, tmp_path, monkeypatch):
-    """At the start the command is refused; later the run ends, to be resumed."""
+    """At the start the command is refused; a run that has begun ends with a hint to resume."""
     run = tmp_path / "run"
     run.mkdir()
     for name in ("environment", "summary"):

@@ -1,4 +1,4 @@
-"""A network with its channels in another order: the same function of other parameters."""
+"""Permuted copies of a network, which compute the same function."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ def _reordered(layer, order, axis=-1):
 
 
 def permuted(network, orders):
-    """The same function: channels of WideResNet-10-1 in another order, everywhere.
+    """WideResNet-10-1 with all its channels in another order.
 
     Args:
       network: parameters and state.

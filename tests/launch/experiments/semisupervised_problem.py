@@ -1,4 +1,4 @@
-"""Semi-supervised training on digits, for tests."""
+"""Semi-supervised training on digits."""
 
 import jax
 

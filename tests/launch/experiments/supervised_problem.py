@@ -1,4 +1,4 @@
-"""Trainings of image classification on digits, for tests; run as a module, over some devices."""
+"""Image classification on digits; run as a module, it trains on any number of devices."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from launch import classification
 
 
 def config(**changes):
-    """The smoke variant (synchronised BatchNorm), information losses and label smoothing added."""
+    """The smoke variant (synchronised BatchNorm) with information losses and label smoothing."""
     settings = get_config("smoke")
     settings.update({"mi_weight": 0.2, "id_weight": 0.3, "label_smoothing": 0.1, **changes})
     return settings

@@ -227,7 +227,7 @@ def test_a_permuted_copy_has_a_barrier_and_permuting_back_removes_it(line, pair)
 
 
 def test_recomputed_statistics_are_those_of_the_batches(program, pair):
-    """Those of the first layer, whose inputs no other layer has normalised."""
+    """In the first layer, whose inputs no other layer has normalised."""
     config = smoke(recompute_batches=3)
     recompute = mode_connectivity.make_recompute(program, config)
     params, state = replicated(pair[0])

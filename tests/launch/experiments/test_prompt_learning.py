@@ -1,4 +1,4 @@
-"""Prompt learning: the loss, a hidden context that is found again, and a run on images."""
+"""Prompt learning: the loss, recovery of a hidden context, and a run on images."""
 
 import functools
 import json
@@ -89,7 +89,7 @@ def learned(program):
 
 
 def test_loss_is_that_of_the_global_batch(program, learned, encode):
-    """The first loss, on two devices, against the definition on all of the batch."""
+    """The first loss, on two devices, against the definition on the whole batch."""
     _, losses, plan, _ = learned
     f, context = program.features, start(program)[0]
     texts = encode(context)

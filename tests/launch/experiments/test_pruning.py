@@ -1,4 +1,4 @@
-"""Pruned networks: exact zeros in checkpoints on any number of devices, comparison with before."""
+"""Pruning studies: exact zeros in checkpoints, features before and after, resumed studies."""
 
 import json
 import math
@@ -79,7 +79,7 @@ def test_run_directory(finished, points):
 
 
 def test_weights_are_pruned_exactly(points, finished, trained, template):
-    """In the checkpoints: the smallest of the trained network's; floor(s n) of them, no others."""
+    """Checkpoints lack exactly floor(s n) weights, for one_shot the smallest trained ones."""
     before = np.asarray(kernels(trained.params))
     assert before.size == KERNELS
     order = np.argsort(np.abs(before), kind="stable")
@@ -148,7 +148,7 @@ def test_unpruned_features_have_their_self_information_and_no_difference(points,
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_masked_weights_are_zero_on_some_devices(devices, finished, template, tmp_path):
-    """From the command line; `trained` names the run with the trained network."""
+    """From the command line; `trained` names the run to start from."""
     settings = {"sparsities": (0.9,), "methods": ("one_shot", "gradual")} | SETTINGS
     settings |= {"trained": finished / "trained", "metric_batch_sizes": (32,)}
     launcher = Launcher(tmp_path, "configs/pruning.py:smoke")

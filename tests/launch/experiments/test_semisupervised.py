@@ -1,4 +1,4 @@
-"""Runs of semi-supervised learning: resumed, over a grid of methods, and the papers' settings."""
+"""Semi-supervised runs: resumed, in a grid of methods, and with the papers' settings."""
 
 import functools
 import json
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.semisupervised import get_config
 from infojax import losses
 from infojax.training import read_records, storage
 from launch import classification, plots
@@ -38,7 +39,7 @@ def test_one_program_serves_seeds_and_weights(program, monkeypatch):
     settings = problem.config()
     state = problem.start(program, settings)
     first = flat(problem.advanced(program, settings, state, 2).params)
-    monkeypatch.setattr(losses, "global_interplay", None)  # tracing the loss anew would fail
+    monkeypatch.setattr(losses, "global_interplay", None)  # tracing the loss again would fail
     others = [
         {"mi_weight": 0.0}, {"id_weight": 0.0}, {"unsupervised_weight": 0.0},
         {"fairness_weight": 0.0}, {"learning_rate": 0.01}, {"weight_decay": 0.1}, {"label_seed": 9},
@@ -79,7 +80,7 @@ def test_records_and_figure(whole, tmp_path):
 
 
 def test_labelled_sets(program, whole):
-    """Written down; drawn by label_seed and the seed's number."""
+    """Recorded, and drawn from label_seed plus the offset of the seed."""
     network, settings = program.network, problem.config(**SETTINGS)
     kept = json.loads((whole[0] / "labelled.json").read_text())
     assert kept["label_seed"] == 5
@@ -132,7 +133,7 @@ def test_variants(name):
 
 
 def test_stl10s_network_and_warning(program, monkeypatch, capsys):
-    """On other images under its name: the warning is printed, unlabelled images are trained on."""
+    """Other images under its name: the warning is printed, unlabelled images join the pool."""
     data, settings = program.network.data, problem.config(dataset="stl10")
     more = data.test.images[:50]
     monkeypatch.setattr(semisupervised.images, "load_unlabelled", lambda *_: more)

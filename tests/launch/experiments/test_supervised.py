@@ -1,4 +1,4 @@
-"""The step of image classification against its definition, over devices; the papers' settings."""
+"""The step of image classification: its definition, devices, and the papers' settings."""
 
 import functools
 import json
@@ -89,7 +89,7 @@ def _trained_in_a_loop(settings, data, state, steps):
 
 
 def test_steps_are_sgd_on_the_papers_loss(program):
-    """Three steps on two devices against one network."""
+    """Three steps on two devices against one."""
     settings = problem.config()
     state = classification.init_state(program, settings, 3)
     trees, (z, v, y, logits), loss = _trained_in_a_loop(settings, program.data, state, 3)
@@ -112,7 +112,7 @@ def test_steps_are_sgd_on_the_papers_loss(program):
 
 
 def test_one_program_serves_seeds_and_weights(program, monkeypatch):
-    """Nothing is traced anew, and each value has its effect."""
+    """Nothing is traced again, and each value has an effect."""
     settings = problem.config()
     first = problem.flat(_advanced(program, settings, 2).params)
     monkeypatch.setattr(losses, "global_interplay", None)  # tracing the loss would fail

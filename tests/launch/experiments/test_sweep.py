@@ -1,4 +1,4 @@
-"""A grid of two points and two seeds on digits: its table, its ledger, and resuming it."""
+"""A grid of two points and two seeds on digits: table, ledger, and resumption."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Figures of grokking runs: what is drawn, over seeds and over several runs."""
+"""Figures of grokking: of one run, over seeds, and of several runs on the same axes."""
 
 import json
 import struct
@@ -42,7 +42,7 @@ def _write(directory, offset=0.0, steps=STEPS, sizes=SIZES):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Writes a run of some seeds: offsets of their values, or one run without seed directories."""
+    """Writes a run with one offset of all values per seed; a single seed has no directory."""
 
     def make(name, *offsets, steps=STEPS, sizes=SIZES, **config):
         workdir = tmp_path / name
@@ -123,10 +123,7 @@ def test_curves_are_the_records(make_run, figures):
         "cross-entropy (nats)": ["test/loss", "train/loss"],
         "MIR, class level": ["test/class_mir", "train/class_mir"],
         "HDR, class level": ["test/class_hdr", "train/class_hdr"],
-        "matrix entropy (nats), test, n = 64": [
-            "test/entropy_features_64",
-            "test/entropy_head_64",
-        ],
+        "matrix entropy (nats), test, n = 64": ["test/entropy_features_64", "test/entropy_head_64"],
         "sum of squared weights": ["weights/squared_norm"],
         "NC1": ["test/nc1", "train/nc1"],
     }
@@ -147,7 +144,7 @@ def test_details(make_run, figures):
 
 
 def test_seeds(make_run, figures):
-    """Mean and range over the seeds, at the steps that all have reached."""
+    """Mean and range over seeds, at the steps that all of them have reached."""
     workdir = make_run("many", 0.0, 1.0, 5.0)
     _write(workdir / "seed-10", 5.0, steps=STEPS[:-1])
     main = figures(workdir)["grokking"]
@@ -162,7 +159,7 @@ def test_seeds(make_run, figures):
 
 
 def test_seeds_are_in_numeric_order(make_run):
-    """seed-8, seed-9, seed-10: not in the order of letters."""
+    """seed-8, seed-9, seed-10: not alphabetical."""
     run = load_run(make_run("many", 0.0, 1.0, 5.0))
     assert run.name == "many"
     firsts = [history[0]["test/accuracy"] for history in run.histories]
@@ -190,12 +187,7 @@ def test_seed_not_begun_yet(make_run, figures):
 def test_overlay(make_run, figures):
     runs = [make_run("first"), make_run("second", 3.0)]
     main = figures(*runs)["grokking"]
-    assert _legend(main.axes[0]) == [
-        "first, test",
-        "first, train",
-        "second, test",
-        "second, train",
-    ]
+    assert _legend(main.axes[0]) == ["first, test", "first, train", "second, test", "second, train"]
     colours = [line.get_color() for line in main.axes[0].lines]
     styles = [line.get_linestyle() for line in main.axes[0].lines]
     assert colours[0] == colours[1] != colours[2] == colours[3]
@@ -205,7 +197,7 @@ def test_overlay(make_run, figures):
 
 
 def test_overlay_of_other_batch_sizes(make_run, figures):
-    """What the runs have in common is drawn; without anything in common, an error says so."""
+    """Only batch sizes that the runs share are drawn; if none, an error says so."""
     runs = [make_run("a", sizes=(64, 16)), make_run("b", sizes=(32, 16))]
     assert _legend(figures(*runs)["grokking"].axes[1]) == ["a, n = 16", "b, n = 16"]
     with pytest.raises(UserError, match="metric_batch_sizes"):
@@ -220,7 +212,7 @@ def test_overlay_of_runs_of_the_same_name(make_run, tmp_path):
 
 
 def test_very_short_run(make_run, tmp_path):
-    """One step only, and no positive loss spike yet."""
+    """A single step after 0, and no positive loss spike yet."""
     for path in plots.draw(
         grokking.figures, [make_run("short", steps=(0, 1))], tmp_path / "figures"
     ):

@@ -1,4 +1,4 @@
-"""Figures of studies: of one at a time, and only of finished points."""
+"""Figures of studies: one study at a time, finished points only."""
 
 import importlib
 
@@ -9,43 +9,28 @@ from infojax.training import storage
 from launch import experiment, plots
 from launch.ledger import FILE
 
-CONFIGS = {
-    "crossmodal": "crossmodal",
-    "mode_connectivity": "mode_connectivity",
-    "pruning": "pruning",
-    "sweep": "label_smoothing",
-}
+UNTRAINED = {"model": "small", "head": None, "shots": None}
+PAIR = [{"seed": 0, "learning_rate": 3e-2, "omega": omega} for omega in (0, 0.25, 0.5)]
 
 
-@pytest.fixture
-def draw(tmp_path):
-    """Draws as many runs of an experiment as asked for, with points but no other results."""
-
-    def call(name, count=1, points=()):
-        config = importlib.import_module(f"configs.{CONFIGS[name]}").get_config("smoke")
-        (tmp_path / "config.json").write_text(config.to_json())
-        storage.write_lines(tmp_path / FILE, points)
-        figures = experiment.load(name).figures
-        return plots.draw(figures, [tmp_path] * count, tmp_path / "figures")
-
-    yield call
-    assert not (tmp_path / "figures").exists()
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_figures_are_of_one_study_with_finished_points(draw, name):
+@pytest.mark.parametrize(
+    ("name", "config", "points", "message"),
+    [
+        ("crossmodal", "crossmodal", [UNTRAINED], "holds no finished point yet"),
+        ("mode_connectivity", "mode_connectivity", PAIR, "holds no complete pair yet"),
+        ("pruning", "pruning", [], "holds no finished point yet"),
+        ("sweep", "label_smoothing", [], "holds no finished point yet"),
+    ],
+)
+def test_figures_are_of_one_study_with_finished_points(tmp_path, name, config, points, message):
+    settings = importlib.import_module(f"configs.{config}").get_config("smoke")
+    (tmp_path / "config.json").write_text(settings.to_json())
+    figures = experiment.load(name).figures
     with pytest.raises(UserError, match=f"runs of {name} are drawn one at a time"):
-        draw(name, 2)
+        plots.draw(figures, [tmp_path] * 2, tmp_path / "figures")
     with pytest.raises(UserError, match="holds no finished point yet"):
-        draw(name)
-
-
-def test_a_pair_is_drawn_when_it_is_complete(draw):
-    points = [{"seed": 0, "learning_rate": 3e-2, "omega": w} for w in (0, 0.25, 0.5)]
-    with pytest.raises(UserError, match="holds no complete pair yet"):
-        draw("mode_connectivity", points=points)
-
-
-def test_features_before_training_are_no_finished_point(draw):
-    with pytest.raises(UserError, match="holds no finished point yet"):
-        draw("crossmodal", points=[{"model": "small", "head": None, "shots": None}])
+        plots.draw(figures, [tmp_path], tmp_path / "figures")
+    storage.write_lines(tmp_path / FILE, points)
+    with pytest.raises(UserError, match=message):
+        plots.draw(figures, [tmp_path], tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()

@@ -1,4 +1,4 @@
-"""What the summary says of grokking curves whose answers are known."""
+"""Observations of grokking on curves with known answers."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _along(*points):
 
 
 def _curves():
-    """Curves as Song et al. show them: every observation holds."""
+    """Curves as in Song et al.: every observation holds."""
     return {
         "train/accuracy": _along((0, 0.01), (140, 1)),
         "test/accuracy": _along((0, 0.01), (6_000, 0.15), (8_000, 1)),
@@ -115,7 +115,7 @@ def test_spikes_before_epoch_1000_do_not_count():
 
 
 def test_small_hdr_peak():
-    """No rise, and so no fall after it."""
+    """Without a rise, a fall after it does not count."""
     observed = _observe(test_hdr_256=lambda x: np.where(STEPS > 1_000, np.minimum(x, 0.25), x))
     assert _failed(observed) == {"hdr_peak", "hdr_end"}
     assert observed["hdr_peak"].measured == pytest.approx(0.25)
@@ -136,7 +136,7 @@ def test_shelf_is_found_where_mir_was_lower_at_the_start():
 
 
 def test_never_grokked():
-    """As with random labels: whatever HDR does, test accuracy does not climb meanwhile."""
+    """As with random labels: HDR may move, but test accuracy never climbs."""
     observed = _observe(test_accuracy=np.full(len(STEPS), 0.01))
     assert _failed(observed) == {"test_accuracy", "hdr_peak", "hdr_end"}
     assert _open(observed) == {"hdr_peak", "hdr_end"}
@@ -146,7 +146,7 @@ def test_never_grokked():
 
 
 def test_dip_after_grokking_is_no_climb():
-    """A slingshot at epoch 12,000 takes test accuracy down and HDR up: no part of the climb."""
+    """A slingshot at epoch 12,000 lowers test accuracy and raises HDR: not part of the climb."""
     at = np.abs(STEPS - 12_000) < 150
     observed = _observe(
         test_accuracy=lambda x: np.where(at, 0.3, x),
@@ -157,7 +157,7 @@ def test_dip_after_grokking_is_no_climb():
 
 
 def test_generalised_at_once():
-    """Test accuracy is high at the first record: there is no plateau to measure on."""
+    """Test accuracy is high at the first record: no plateau can be measured."""
     observed = _observe(test_accuracy=np.ones(len(STEPS)))
     assert _open(observed) == {"hdr_floor", "hdr_peak", "hdr_end"}
     assert observed["hdr_floor"].measured is None

@@ -1,4 +1,4 @@
-"""What mode connectivity concludes from points whose answer is known."""
+"""Conclusions of mode connectivity from points with known answers."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_hump_and_dips_of_known_curves():
 
 
 def made_up(curves, rate=RATE):
-    """Points of two pairs, of which MIR differs by 0.01, with curves by treatment."""
+    """Points of two pairs, which differ by 0.01 in MIR at the middle, from curves by treatment."""
     omega = np.linspace(0, 1, 5)
     names = ["accuracy", "loss", "mir_32", "hdr_32", "population_mir", "population_hdr"]
     names += [f"entropy_{x}{n}" for x in ("features", "head") for n in ("", "_32")]

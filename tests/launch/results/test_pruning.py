@@ -1,4 +1,4 @@
-"""What the pruning study concludes from points whose answer is known."""
+"""Conclusions of pruning from points with known answers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ CONFIG = configs.get_config("smoke")
 
 
 def made_up():
-    """Points of two seeds: accuracy falls by sparsity, more so at random; MIR stays."""
+    """Points of two seeds: accuracy falls with sparsity, faster at random; MIR is constant."""
     for seed in (0, 1):
         for method, slope in (("one_shot", 0.1), ("random", 0.5)):
             for sparsity in CONFIG.sparsities:

@@ -1,4 +1,4 @@
-"""What supervised and semi-supervised runs conclude from records whose answers are known."""
+"""Observations of supervised and semi-supervised runs on records with known answers."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def _history(accuracy, mir, hdr, **last):
 
 
 def test_observations():
-    """Step 0 does not count; correlations are of ranks."""
+    """Step 0 does not count; correlations are rank correlations."""
     history = _history([0.1, 0.2, 0.5, 0.6], [0.9, 0.3, 0.4, 0.55], [0.0, 0.5, 0.2, 0.1])
     found = supervised.observe(history, "test", 64, 10)
     assert found["accuracy"][1:] == (0.6, None)

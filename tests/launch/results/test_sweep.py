@@ -14,7 +14,7 @@ def _points(*values):
 
 
 def test_differences_are_paired_by_seed():
-    """Seeds differ by far more than points do: only pairs see it."""
+    """Seeds differ far more than points do: only a paired comparison shows it."""
     summary = sweep.summarize(_points([1, 5, 9], [1.1, 5.1, 9.1], [1.3, 4.8, 9.0]), ["m"])
     first, second, third = (point["metrics"]["m"] for point in summary["points"])
     assert first["difference"] is None
