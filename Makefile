@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: env demo test check lint types wheel bench
+.PHONY: env demo test check lint types wheel bench portability
 
 env: .venv/.made
 
@@ -10,7 +10,7 @@ env: .venv/.made
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infojax needs Python 3.11 or newer; use make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,test]'
 	touch $@
 
 # Figure 7 of Song et al. 2024: a few minutes on two cores. An interrupted demo goes on.
@@ -39,9 +39,13 @@ wheel: env
 	build/wheel/env/bin/python -m pip install --quiet build/wheel/*.whl
 	$(BIN)/python tests/check_wheel.py build/wheel
 
+# The mathematics under the kernels of other processors: rounding differs, results must not.
+portability: env
+	$(BIN)/python tests/portability.py $(ARGS)
+
 bench: env .venv/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)
 
 .venv/.bench: pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,test,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,test,bench]'
 	touch $@

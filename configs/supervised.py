@@ -57,8 +57,9 @@ def base(dataset: str) -> ConfigDict:
     config.seed = 0
     config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has its own directory
 
-    config.dataset = dataset  # digits, or any image classification set of TFDS
+    config.dataset = dataset  # digits, a TFDS set, a directory, an .npz or hf:NAME (docs/data.md)
     config.data_dir = ""  # if empty, TFDS_DATA_DIR from the environment, or TFDS's default
+    config.image_size = 0  # side to resize to; 0: images must have one size
     config.train_size = 0  # training images to use; 0: all
     config.validation_fraction = 0.0  # share of them to evaluate on instead of the test split
     config.flip, config.crop_padding = True, 4

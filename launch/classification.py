@@ -74,7 +74,7 @@ def make_advance(update: training.Update) -> training.Advance:
 
 def load_data(config: ConfigDict) -> images.ImageData:
     """Returns the images to train and to evaluate on."""
-    data = images.load(config.dataset, config.data_dir)
+    data = images.load(config.dataset, config.data_dir, config.image_size)
     data = images.subset(data, config.train_size, config.validation_fraction)
     if max(config.metric_batch_sizes) > len(data.test.labels):
         raise UserError(
@@ -223,7 +223,7 @@ def check_shared(config: ConfigDict) -> None:
     )
     not_negative = (
         *("seed", "learning_rate", "weight_decay"),
-        *("mi_weight", "id_weight", "crop_padding"),
+        *("mi_weight", "id_weight", "crop_padding", "image_size"),
     )
     check_at_least(config, dict.fromkeys(positive, 1) | dict.fromkeys(not_negative, 0))
     if config.depth < 10 or (config.depth - 4) % 6:

@@ -1,24 +1,17 @@
-"""Image classification data sets in memory, from TFDS or scikit-learn (digits).
+"""Image classification data sets in memory: from TFDS, files, `datasets` or scikit-learn."""
 
-The only module that uses TFDS.
-"""
-
-import contextlib
-import hashlib
-import os
-import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from infojax.data import arrays, cache, folders, hub, memory, tfds
 from infojax.errors import UserError
 
-_READ_AT_ONCE = 2000
 _DIGITS = "digits"
 _DIGITS_TEST = 360
 _LABELLED, _UNLABELLED = ("train", "test"), "unlabelled"  # splits
+_PATH = (".", "/", "~")  # first characters of paths
 
 
 class Split(NamedTuple):
@@ -33,7 +26,7 @@ class ImageData(NamedTuple):
 
     Attributes:
       train: training split.
-      test: test split.
+      test: test split; empty if the data set has none.
       num_classes: number of classes C.
       mean: of each channel over the training split, in units of 255, float32 [channels].
       std: standard deviation of each channel over the training split, float32 [channels].
@@ -46,56 +39,76 @@ class ImageData(NamedTuple):
     std: np.ndarray
 
 
-def load(name: str, data_dir: str = "", cache_dir: Path | None = None) -> ImageData:
+def load(
+    name: str, data_dir: str = "", image_size: int = 0, cache_dir: Path | None = None
+) -> ImageData:
     """Loads a whole data set.
 
+    Training images of a directory, an .npz file or a set of `datasets` are shuffled once, the same
+    way each time, since such sets are often sorted by class.
+
     Args:
-      name: `digits` (1,797 digits of 8 x 8, bundled with scikit-learn; 360 of them the test set),
-        or a TFDS image classification set with splits train and test, such as `cifar10`.
+      name: one of
+        - `digits`: 1,797 digits of 8 x 8, bundled with scikit-learn; 360 of them the test set;
+        - a TFDS image classification set, such as `cifar10`;
+        - a directory with `train/CLASS/*` and `test/CLASS/*`, or with `CLASS/*`; its name contains
+          a slash or begins with a dot or a tilde;
+        - an `.npz` file with `images`, `labels`, and `test_images`, `test_labels`;
+        - `hf:NAME[:CONFIG]`: a set, or a directory, of the library `datasets`.
       data_dir: directory of TFDS; if empty, the environment's TFDS_DATA_DIR, or TFDS's default,
         into which it downloads a missing data set.
+      image_size: side to which images of differing sizes are resized, as in
+        `decoding.decode`; 0 if all have one size.
       cache_dir: where decoded arrays are cached, so that the next start reads them in a second;
-        None for `$XDG_CACHE_HOME/infojax/data` (XDG_CACHE_HOME defaults to ~/.cache).
+        None for `cache.directory()`.
 
     Returns:
       The data set.
 
     Raises:
-      UserError: the data set is unknown, does not hold labelled images of one size, or is neither
-        prepared here nor downloadable.
+      UserError: the data set cannot be found, does not hold labelled uint8 images of one size,
+        skips a class, or exceeds `memory.limit`.
     """
     if name == _DIGITS:
-        return _digits()
-    builder = _builder(name, data_dir)
-    num_classes = _num_classes(name, builder.info.features)
-    arrays = _cached(name, builder, _LABELLED, cache_dir)
-    train, test = (Split(arrays[f"{s}_images"], arrays[f"{s}_labels"]) for s in _LABELLED)
-    return ImageData(train, test, num_classes, *_moments(train.images))
+        return _checked(name, _digits(), 10, image_size)
+    if name.endswith(".npz"):
+        return _checked(name, _shuffled(arrays.read(name)), None, image_size)
+    if not _from_tfds(name):
+        source = hub if name.startswith(hub.PREFIX) else folders
+        found = source.reading(name, image_size)
+        shuffled = found._replace(read=lambda: _shuffled(found.read()))
+        return _checked(name, cache.fetch(shuffled, cache_dir), None, image_size)
+    builder = tfds.builder(name, data_dir)
+    num_classes = tfds.num_classes(name, builder)
+    reading = tfds.reading(name, builder, _LABELLED, image_size)
+    return _checked(name, cache.fetch(reading, cache_dir), num_classes, image_size)
 
 
 def load_unlabelled(
-    name: str, data_dir: str = "", cache_dir: Path | None = None
+    name: str, data_dir: str = "", image_size: int = 0, cache_dir: Path | None = None
 ) -> np.ndarray | None:
     """Loads the unlabelled images that some data sets hold beside their training split.
 
     Args:
       name: as in `load`.
       data_dir: as in `load`.
+      image_size: as in `load`.
       cache_dir: as in `load`.
 
     Returns:
-      The split `unlabelled`, uint8 [n, h, w, channels], if the data set has one, as STL-10 does;
-      else None.
+      The split `unlabelled`, uint8 [n, h, w, channels], if the data set is one of TFDS that has it,
+      as STL-10 does; else None.
 
     Raises:
       UserError: as in `load`.
     """
-    if name == _DIGITS:
+    if not _from_tfds(name):
         return None
-    builder = _builder(name, data_dir)
+    builder = tfds.builder(name, data_dir)
     if _UNLABELLED not in builder.info.splits:
         return None
-    return _cached(name, builder, (_UNLABELLED,), cache_dir)[f"{_UNLABELLED}_images"]
+    reading = tfds.reading(name, builder, (_UNLABELLED,), image_size)
+    return cache.fetch(reading, cache_dir)[f"{_UNLABELLED}_images"]
 
 
 def subset(data: ImageData, train_size: int, validation_fraction: float) -> ImageData:
@@ -111,7 +124,7 @@ def subset(data: ImageData, train_size: int, validation_fraction: float) -> Imag
       The data set; mean and std remain those of the whole training split.
 
     Raises:
-      UserError: the data set has fewer images, or a split would be empty.
+      UserError: the data set has fewer images, or a split is or would be empty.
     """
     n = len(data.train.labels)
     if not 0 <= train_size <= n:
@@ -119,6 +132,11 @@ def subset(data: ImageData, train_size: int, validation_fraction: float) -> Imag
     if not 0 <= validation_fraction < 1:
         raise UserError(f"validation_fraction must lie in [0, 1), got {validation_fraction}")
     kept = Split(*(x[: train_size or n] for x in data.train))
+    if validation_fraction == 0 and not len(data.test.labels):
+        raise UserError(
+            "the data set has no test images: set validation_fraction "
+            "(--config.validation_fraction=0.1) to evaluate on a part of the training images"
+        )
     if validation_fraction == 0:
         return data._replace(train=kept)
     size = round(validation_fraction * len(kept.labels))
@@ -132,15 +150,72 @@ def _parts(size: int) -> tuple[slice, slice]:
     return slice(None, -size), slice(-size, None)
 
 
-def _digits() -> ImageData:
+def _from_tfds(name: str) -> bool:
+    outside = name == _DIGITS or name.endswith(".npz") or name.startswith((hub.PREFIX, *_PATH))
+    return not outside and not ("/" in name and Path(name).is_dir())
+
+
+def _digits() -> cache.Arrays:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     images = np.round(digits.images[order] * (255 / 16)).astype(np.uint8)[..., None]
     labels = digits.target[order].astype(np.int32)
-    train, test = (Split(images[part], labels[part]) for part in _parts(_DIGITS_TEST))
-    return ImageData(train, test, 10, *_moments(train.images))
+    train, test = _parts(_DIGITS_TEST)
+    return {
+        "train_images": images[train],
+        "train_labels": labels[train],
+        "test_images": images[test],
+        "test_labels": labels[test],
+    }
+
+
+def _shuffled(found: cache.Arrays) -> cache.Arrays:
+    """Shuffles the training split."""
+    order = np.random.default_rng(0).permutation(len(found["train_labels"]))
+    return found | {key: found[key][order] for key in ("train_images", "train_labels")}
+
+
+def _checked(name: str, found: cache.Arrays, num_classes: int | None, image_size: int) -> ImageData:
+    """Returns a data set; num_classes is None if the training labels determine it."""
+    train = Split(found["train_images"], found["train_labels"])
+    test = Split(*(found.get(f"test_{key}", getattr(train, key)[:0]) for key in Split._fields))
+    memory.check(name, train.images.nbytes)
+    shape = train.images.shape[1:]
+    if test.images.shape[1:] != shape:
+        sizes = [" x ".join(map(str, x.shape[1:])) for x in (test.images, train.images)]
+        raise UserError(
+            f"{name}: test images are {sizes[0]} (height x width x channels), but training images "
+            f"are {sizes[1]}; bring them to one size (image_size) and number of channels"
+        )
+    if image_size and shape[:2] != (image_size, image_size):
+        raise UserError(
+            f"{name} holds arrays of {shape[0]} x {shape[1]}, which image_size = {image_size} does "
+            "not resize: set image_size = 0"
+        )
+    if num_classes is None:
+        num_classes = _count_classes(name, train.labels)
+    for split, labels in (("train", train.labels), ("test", test.labels)):
+        outside = labels[(labels < 0) | (labels >= num_classes)]
+        if len(outside):
+            raise UserError(
+                f"{name}: the label {outside[0]} of split {split} is not one of the {num_classes} "
+                f"classes of the training images, 0 to {num_classes - 1}; remove such images"
+            )
+    return ImageData(train, test, num_classes, *_moments(train.images))
+
+
+def _count_classes(name: str, labels: np.ndarray) -> int:
+    """Number of classes of labels that must not skip one."""
+    present = np.unique(labels[labels >= 0])
+    skipped = np.flatnonzero(present != np.arange(len(present)))
+    if len(skipped):
+        raise UserError(
+            f"{name}: no training image has the label {skipped[0]}, though the largest label is "
+            f"{present[-1]}; number the classes from 0 without gaps"
+        )
+    return max(len(present), 1)
 
 
 def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,97 +226,3 @@ def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = share @ values
     std = np.sqrt(share @ values**2 - mean**2)
     return mean.astype(np.float32), std.astype(np.float32)
-
-
-def _default_cache() -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "infojax" / "data"
-
-
-def _cached(
-    name: str, builder: Any, splits: tuple[str, ...], cache_dir: Path | None
-) -> dict[str, np.ndarray]:
-    """Returns the arrays of some splits from the cache, filling it first if necessary."""
-    identity = hashlib.sha256(str(builder.data_path).encode()).hexdigest()[:12]
-    suffix = "" if splits == _LABELLED else f"-{'-'.join(splits)}"
-    cache = (cache_dir or _default_cache()) / f"{name}-{builder.version}-{identity}{suffix}.npz"
-    arrays = _read_cache(cache)
-    if arrays is None:
-        arrays = _read(name, builder, splits)
-        _write_cache(cache, arrays)
-    return arrays
-
-
-def _builder(name: str, data_dir: str) -> Any:
-    """Returns the TFDS builder of a data set, which it downloads and prepares if necessary."""
-    import tensorflow_datasets as tfds
-
-    directory = data_dir or os.environ.get("TFDS_DATA_DIR")
-    ways_out = (
-        f"dataset {name!r} is not prepared in {directory or '~/tensorflow_datasets'}; set "
-        "TFDS_DATA_DIR (or --config.data_dir) to a directory that holds it, or let TFDS prepare "
-        "it: on a machine with a network, pip install tensorflow and run the same command"
-    )
-    try:
-        builder = tfds.builder(name, data_dir=directory, file_format="array_record")
-        if builder.data_path.exists():
-            return builder
-        import tensorflow  # noqa: F401 - TFDS needs it to prepare most data sets
-    except ImportError as error:
-        raise UserError(ways_out) from error
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"dataset = {name!r} is unknown to TFDS ({reason})") from error
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # a download can fail in many ways
-        raise UserError(f"{ways_out} (it failed: {str(error).splitlines()[0]})") from error
-    return builder
-
-
-def _num_classes(name: str, features: Any) -> int:
-    usable = {"image", "label"} <= set(features) and hasattr(features["label"], "num_classes")
-    if not usable or None in features["image"].shape:
-        raise UserError(f"dataset {name!r} does not hold images of one size with a class label")
-    return int(features["label"].num_classes)
-
-
-def _read(name: str, builder: Any, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    for split in splits:
-        if split not in builder.info.splits:
-            raise UserError(f"dataset {name!r} has no split {split!r}")
-        source = builder.as_data_source(split=split)
-        images = np.empty((len(source), *builder.info.features["image"].shape), np.uint8)
-        labels = np.empty(len(source), np.int32)
-        with tqdm(total=len(source), unit="image", desc=f"{name} {split}", disable=None) as bar:
-            for start in range(0, len(source), _READ_AT_ONCE):
-                rows = list(range(start, min(start + _READ_AT_ONCE, len(source))))
-                examples = source.__getitems__(rows)
-                images[rows] = [example["image"] for example in examples]
-                labels[rows] = [example["label"] for example in examples]
-                bar.update(len(rows))
-        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
-    return arrays
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray] | None:
-    """Returns the arrays, or None if they are missing or damaged."""
-    try:
-        with path.open("rb") as opened, np.load(opened) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes atomically; a cache that cannot be written is skipped."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()

@@ -75,7 +75,7 @@ def build(config: ConfigDict) -> Program:
     labelled_set(network, config, config.seed)  # fail early if it cannot be drawn
     unlabelled = None
     if config.method != "supervised":
-        unlabelled = images.load_unlabelled(config.dataset, config.data_dir)
+        unlabelled = images.load_unlabelled(config.dataset, config.data_dir, config.image_size)
     forward = classification.make_forward(network.model, network.data)
     raw = evaluation.make_measure(forward, head_of, evaluation.Metrics((), False))
     return Program(network, raw, labelled.pool(network.data, unlabelled))

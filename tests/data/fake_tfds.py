@@ -1,6 +1,5 @@
 """A TFDS builder without TFDS: splits in memory, and a list of the splits that were read."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,11 @@ class Source(list):
         return [self[i] for i in rows]
 
 
-def builder(**sizes):
-    """A builder of splits of random images, with labels of two classes, or -1 if unlabelled."""
+def builder(directory, **sizes):
+    """A builder of splits of random images, with labels of two classes, or -1 if unlabelled.
+
+    Its prepared files are in `directory`.
+    """
     rng = np.random.default_rng(0)
     splits = {
         name: Source(
@@ -27,12 +29,15 @@ def builder(**sizes):
         )
         for name, n in sizes.items()
     }
+    directory.mkdir()
+    for name in sizes:
+        (directory / f"fake-{name}.array_record").write_text(name)
     features = {"image": SimpleNamespace(shape=(4, 4, 3)), "label": SimpleNamespace(num_classes=2)}
     reads = []
     return SimpleNamespace(
         info=SimpleNamespace(features=features, splits=splits),
         version="1.0.0",
-        data_path=Path("somewhere"),
+        data_path=directory,
         reads=reads,
         as_data_source=lambda split: reads.append(split) or splits[split],
     )

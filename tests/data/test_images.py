@@ -1,15 +1,12 @@
 import os
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from infojax.data import images
+from infojax.data import images, memory
 from infojax.data.images import Split
 from infojax.errors import UserError
-from tests.data import fake_tfds
-
-REAL = Path(os.environ.get("TFDS_DATA_DIR", "/nonexistent"))
 
 
 def test_digits():
@@ -40,7 +37,10 @@ def test_subset_and_validation():
     np.testing.assert_array_equal(part.test.images, data.train.images[75:100])
     assert part.mean == data.mean
     assert images.subset(data, 0, 0.0).train.labels.shape == (1437,)
-    whole = images.subset(data, 0, 0.1)
+    untested = data._replace(test=Split(data.test.images[:0], data.test.labels[:0]))
+    with pytest.raises(UserError, match="no test images: set validation_fraction"):
+        images.subset(untested, 0, 0.0)
+    whole = images.subset(untested, 0, 0.1)
     assert (len(whole.train.labels), len(whole.test.labels)) == (1293, 144)
 
 
@@ -54,77 +54,64 @@ def test_impossible_subsets(size, fraction, named):
         images.subset(images.load("digits"), size, fraction)
 
 
-@pytest.fixture
-def builder(monkeypatch):
-    """A builder of 7 training, 4 test and 5 unlabelled images."""
-    fake = fake_tfds.builder(train=7, test=4, unlabelled=5)
-    monkeypatch.setattr(images, "_READ_AT_ONCE", 3)
-    monkeypatch.setattr(images, "_builder", lambda name, data_dir: fake)
-    return fake
+def _arrays(**changes):
+    """Arrays of six grey training images of three classes, and of three test images."""
+    rng = np.random.default_rng(0)
+    return {
+        "train_images": rng.integers(0, 256, (6, 4, 5, 1), np.uint8),
+        "train_labels": np.array([0, 1, 2, 0, 1, 2], np.int32),
+        "test_images": rng.integers(0, 256, (3, 4, 5, 1), np.uint8),
+        "test_labels": np.array([2, 1, 0], np.int32),
+    } | changes
 
 
-def test_arrays_are_read_and_cached(builder, tmp_path):
-    data = images.load("fake", cache_dir=tmp_path)
-    assert builder.reads == ["train", "test"]
-    for name in ("train", "test"):
-        split: Split = getattr(data, name)
-        examples = builder.info.splits[name]
-        np.testing.assert_array_equal(split.images, [e["image"] for e in examples])
-        np.testing.assert_array_equal(split.labels, [e["label"] for e in examples])
-    again = images.load("fake", cache_dir=tmp_path)
-    assert len(builder.reads) == 2
-    np.testing.assert_array_equal(again.train.images, data.train.images)
-    np.testing.assert_array_equal(again.test.labels, data.test.labels)
-    (cache,) = tmp_path.iterdir()
-    cache.write_bytes(cache.read_bytes()[:200])  # truncated
-    again = images.load("fake", cache_dir=tmp_path)
-    assert len(builder.reads) == 4
-    np.testing.assert_array_equal(again.train.images, data.train.images)
+def _labels(*labels):
+    return np.array(labels, np.int32)
 
 
-def test_unlabelled_split(builder, tmp_path):
-    """It has a cache file of its own; data sets without one have no unlabelled images."""
-    expected = [example["image"] for example in builder.info.splits["unlabelled"]]
-    for _ in range(2):
-        found = images.load_unlabelled("fake", cache_dir=tmp_path)
-        np.testing.assert_array_equal(found, expected)
-        assert len(images.load("fake", cache_dir=tmp_path).train.labels) == 7
-    assert builder.reads == ["unlabelled", "train", "test"]
-    del builder.info.splits["unlabelled"]
-    assert images.load_unlabelled("fake", cache_dir=tmp_path) is None
-    assert images.load_unlabelled("digits") is None
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train_labels": _labels(0, 1, 3, 0, 1, 3)}, "no training image has the label 2, though"),
+        ({"train_labels": _labels(1, 2, 3, 1, 2, 3)}, "no training image has the label 0"),
+        ({"train_labels": _labels(0, 1, -1, 0, 1, 2)}, "the label -1 of split train"),
+        (
+            {"test_labels": _labels(0, 1, 3)},
+            "the label 3 of split test is not one of the 3 classes",
+        ),
+        ({"test_images": np.zeros((3, 4, 5, 3), np.uint8)}, "test images are 4 x 5 x 3"),
+        ({"test_images": np.zeros((3, 5, 5, 1), np.uint8)}, "training images are 4 x 5 x 1"),
+    ],
+)
+def test_inconsistent_splits(changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        images._checked("own", _arrays(**changes), None, 0)
+    assert str(caught.value).startswith("own: ") and "\n" not in str(caught.value)
 
 
-def test_unwritable_cache_is_skipped(builder, tmp_path):
-    (tmp_path / "file").write_text("")
-    data = images.load("fake", cache_dir=tmp_path / "file" / "cache")
-    assert len(data.train.labels) == 7
+def test_declared_classes_may_lack_images():
+    """TFDS's emnist/letters declares 37 classes and uses 26."""
+    data = images._checked("own", _arrays(train_labels=_labels(1, 2, 4, 1, 2, 4)), 5, 0)
+    assert data.num_classes == 5
 
 
-def test_data_sets_not_for_classification(builder, tmp_path):
-    builder.info.features["image"].shape = (None, None, 3)
-    with pytest.raises(UserError, match="images of one size"):
-        images.load("fake", cache_dir=tmp_path)
-    builder.info.features["image"].shape = (4, 4, 3)
-    del builder.info.splits["test"]
-    with pytest.raises(UserError, match="no split 'test'"):
-        images.load("fake", cache_dir=tmp_path)
+def test_image_size_of_arrays():
+    assert images.load("digits", image_size=8).train.images.shape[1:] == (8, 8, 1)
+    with pytest.raises(UserError, match="digits holds arrays of 8 x 8, which image_size = 16 does"):
+        images.load("digits", image_size=16)
 
 
-def test_missing_and_unknown_data_sets(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="'nonesuch' is unknown to TFDS"):
-        images.load("nonesuch", str(tmp_path))
-    monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)
-    with pytest.raises(UserError) as caught:
-        images.load("cifar10", str(tmp_path))
-    message = str(caught.value)
-    assert "\n" not in message and "TFDS_DATA_DIR" in message and "tensorflow" in message
+def test_limit_of_memory(monkeypatch):
+    monkeypatch.setattr(memory, "limit", lambda: 100)
+    with pytest.raises(UserError, match=r"the images take .* GiB, more than half of a device's"):
+        images._checked("own", _arrays(), None, 0)
 
 
-@pytest.mark.skipif(not (REAL / "cifar10").exists(), reason="TFDS_DATA_DIR holds no cifar10")
-def test_real_cifar10():
-    data = images.load("cifar10")
-    assert data.train.images.shape == (50_000, 32, 32, 3) and len(data.test.labels) == 10_000
-    assert np.bincount(data.train.labels).tolist() == [5000] * 10
-    np.testing.assert_allclose(data.mean, [0.4914, 0.4822, 0.4465], atol=1e-3)
-    np.testing.assert_allclose(data.std, [0.2470, 0.2435, 0.2616], atol=1e-3)
+def test_limit_is_half_of_a_device(monkeypatch):
+    statistics = lambda: {"bytes_limit": 1000}  # noqa: E731
+    device = SimpleNamespace(memory_stats=statistics)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory.jax, "local_devices", lambda: [device])
+        assert memory.limit() == 500
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.limit() == machine // 4  # two devices share it

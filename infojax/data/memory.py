@@ -1,0 +1,29 @@
+"""The limit on data sets in memory: each device holds all images of a split as uint8."""
+
+import os
+
+import jax
+
+from infojax.errors import UserError
+
+
+def limit() -> int:
+    """Returns the bytes that the images of a split may take: half of a device's memory.
+
+    On the CPU, this process's devices share the machine's memory.
+    """
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"]) // 2
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine // (2 * jax.local_device_count())
+
+
+def check(name: str, size: int) -> None:
+    """Raises UserError if images of a number of bytes exceed the limit."""
+    most = limit()
+    if size > most:
+        raise UserError(
+            f"{name}: the images take {size / 2**30:.3g} GiB, more than half of a device's memory "
+            f"({most / 2**30:.3g} GiB); use fewer or smaller images (image_size resizes files)"
+        )

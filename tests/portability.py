@@ -1,0 +1,67 @@
+"""Runs the tests of the mathematics under the kernels of other processors.
+
+python tests/portability.py [--quick]
+
+Rounding differs between processors: OpenBLAS picks a kernel by OPENBLAS_CORETYPE and splits sums
+by its threads, XLA compiles for --xla_cpu_max_isa. A test that fails in one of the settings
+depends on the last bit. `--quick` runs one file in the two settings that differ most.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILES = ("tests/population", "tests/methods", "infojax", *map(str, ROOT.glob("tests/test_*.py")))
+QUICK = ("tests/test_information.py",)
+KERNELS = ("Haswell", "SkylakeX", "Zen", "Sandybridge")
+SETTINGS = {
+    **{f"OpenBLAS {kernel}": {"OPENBLAS_CORETYPE": kernel} for kernel in KERNELS},
+    "4 BLAS threads": {"INFOJAX_TEST_BLAS_THREADS": "4"},
+    **{
+        f"XLA {isa}": {"INFOJAX_TEST_XLA_FLAGS": f"--xla_cpu_max_isa={isa}"}
+        for isa in ("AVX2", "SSE4_2")
+    },
+}
+MOST_DIFFERENT = ("OpenBLAS Sandybridge", "XLA SSE4_2")
+
+
+def supported() -> dict[str, dict[str, str]]:
+    """The settings that this processor can run."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if platform.machine() != "x86_64":
+        return {}
+    return {name: x for name, x in SETTINGS.items() if "SkylakeX" not in name or "avx512f" in flags}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs every setting; returns 1 if a test failed in one of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one file, two settings")
+    quick = parser.parse_args(argv).quick
+    settings = supported()
+    names = [
+        name for name in settings if not quick or name in ("OpenBLAS Sandybridge", "XLA SSE4_2")
+    ]
+    failed = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as cache:  # programs of one kernel are not another's
+            environment = os.environ | settings[name] | {"JAX_COMPILATION_CACHE_DIR": cache}
+            command = [sys.executable, "-m", "pytest", "-q", "-x", *(QUICK if quick else FILES)]
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True
+            )
+        print(f"{name}: {done.stdout.strip().splitlines()[-1]}", flush=True)
+        if done.returncode:
+            failed.append(name)
+            print(done.stdout[-3000:], flush=True)
+    print(f"{len(names) - len(failed)} of {len(names)} settings passed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
