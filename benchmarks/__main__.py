@@ -1,7 +1,7 @@
 """`python -m benchmarks [--only SECTION] [--quick] [--out DIR]`.
 
 Prints tables and writes `benchmarks.json`, `tables.md` and figures into DIR; `--only` keeps the
-other sections found there. Run it on an idle machine: on two cores all sections take 20 minutes,
+other sections found there. Run it on an idle machine: on two cores all sections take 25 minutes,
 with `--quick` two.
 """
 

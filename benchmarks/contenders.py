@@ -16,6 +16,7 @@ from benchmarks import problems, reference
 from benchmarks.problems import Problem
 from benchmarks.worker import Task, UnsupportedError
 
+FLOOR = "LAPACK alone"
 Run = Callable[[], Any]
 
 
@@ -151,6 +152,29 @@ def _numpy(problem: Problem, gradient: bool) -> Run:
     return run
 
 
+def _lapack(problem: Problem, gradient: bool) -> Run:
+    """The floor of infojax: LAPACK alone on the same matrices, from the library that JAX calls.
+
+    Eigenvalues suffice for the values; the gradient needs eigenvectors too.
+    """
+    from scipy.linalg import lapack
+
+    def eigenvalues(k: np.ndarray, workspace: int) -> np.ndarray:
+        if gradient:
+            return lapack.ssyevd(k, lower=1)[0]
+        _, diagonal, off_diagonal, *_ = lapack.ssytrd(k, lower=1, lwork=workspace)
+        return lapack.ssterf(diagonal, off_diagonal)[0]
+
+    def entropy(k: np.ndarray, workspace: int) -> float:
+        p = eigenvalues(k, workspace)
+        p = p[p > 0]
+        return -np.sum(p * np.log(p))
+
+    matrices = [np.asfortranarray(k) for k in reference.smallest_matrices(problem)]
+    workspaces = [int(lapack.ssytrd_lwork(len(k), lower=1)[0]) for k in matrices]
+    return lambda: _ratios(*map(entropy, matrices, workspaces))
+
+
 def _vendi(problem: Problem, gradient: bool) -> Run:
     """Vendi scores are exponentials of entropies; their dual form is faster where d < n."""
     if gradient:
@@ -222,6 +246,7 @@ def _ratios(a: float, b: float, joint: float) -> tuple[float, float]:
 CONTENDERS: dict[str, Callable[[Problem, bool], Run]] = {
     "infojax": _infojax,
     "infojax.population": _population,
+    FLOOR: _lapack,
     "numpy n×n": _numpy,
     "jax n×n": _jax,
     "torch n×n": _torch,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tables
-from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders import CONTENDERS, FLOOR
 from benchmarks.race import Outcome, race
 from benchmarks.reference import LARGEST
 
@@ -35,7 +35,7 @@ class Case:
         """Rows of the largest matrix whose eigenvalues the contender computes, 1 if small."""
         if contender == "infojax.population":
             return 1
-        small = contender in ("infojax", "reference")
+        small = contender in ("infojax", "reference", FLOOR)
         return min(self.n, self.d * min(self.classes, self.d)) if small else self.n
 
 
@@ -56,18 +56,20 @@ def groups(quick: bool) -> list[tuple[list[Case], list[str]]]:
     """Groups of cases of ascending n, with their contenders.
 
     The n×n contenders compute eigenvalues of three n×n matrices whatever d and C, so beyond
-    d = 128, C = 10 two of them suffice.
+    d = 128, C = 10 two of them suffice. The last group is a language model.
     """
     sizes = [64, 256, 1024] if quick else [64, 256, 1024, 4096, 16_384, 65_536]
     few = ["infojax", "infojax.population", "jax n×n", "torch n×n"]
     shapes = [(128, 10, list(CONTENDERS))]
     if not quick:
         shapes += [(128, 100, few), (512, 10, few), (512, 100, few)]
-    return [
+    found = [
         ([Case(n, d, c, gradient) for n in sizes], names)
         for d, c, names in shapes
         for gradient in (False, True)
     ]
+    language_model = [Case(4096, 768, 50_257, gradient=False)]
+    return found if quick else [*found, (language_model, ["infojax", FLOOR, *few[2:]])]
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
@@ -91,7 +93,7 @@ def run(quick: bool) -> tuple[list[dict[str, Any]], str]:
 def render(records: list[dict[str, Any]]) -> str:
     """Tables of one group: times with ratios to infojax, memory, errors, missing contenders."""
     first = records[0]
-    title = f"{_TITLE[first['gradient']]}; d = {first['d']}, C = {first['classes']}, float32"
+    title = f"{_TITLE[first['gradient']]}; d = {first['d']}, C = {first['classes']:,}, float32"
     sizes = sorted({record["n"] for record in records})
     at = {(record["contender"], record["n"]): record for record in records}
     everyone = dict.fromkeys(record["contender"] for record in records)

@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 # Okabe & Ito's palette, safe for the colour-blind; markers distinguish lines without colour.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 _LABELS = {"seconds": "time (s)", "memory_mib": "peak memory (MiB)"}
 
 
@@ -31,7 +31,7 @@ def draw(found: dict[str, Any], folder: Path) -> list[Path]:
 
 def _metrics(records: list[dict[str, Any]]) -> Any:
     """Time with and without the gradient, and memory, against n; one column per (d, C)."""
-    shapes = sorted({(r["d"], r["classes"]) for r in records})
+    shapes = sorted({(r["d"], r["classes"]) for r in records if r["gradient"]})
     rows = [(False, "seconds"), (True, "seconds"), (False, "memory_mib")]
     figure = plt.figure(figsize=(1.5 + 3.2 * len(shapes), 9), layout="constrained")
     axes = figure.subplots(len(rows), len(shapes), sharex=True, sharey="row", squeeze=False)

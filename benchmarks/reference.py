@@ -51,6 +51,23 @@ def interplay(problem: Problem, gradient: bool) -> Reference | None:
     )
 
 
+def smallest_matrices(problem: Problem) -> list[np.ndarray]:
+    """The smallest float32 matrices of features, head and joint, of unit trace."""
+    z, w, y = _unit_rows(problem.z)[0], _unit_rows(problem.w)[0], problem.y
+    if len(z) <= z.shape[1] * min(w.shape):
+        joint = (z @ z.T) * (w[y] @ w[y].T)
+    else:
+        coordinates = (w @ np.linalg.qr(w.T)[0])[y]
+        joint = _smaller_product((z[:, :, None] * coordinates[:, None]).reshape(len(z), -1))
+    head = np.sqrt(np.bincount(y, minlength=len(w)))[:, None] * w
+    matrices = [_smaller_product(z), _smaller_product(head), joint]
+    return [(k / np.trace(k)).astype(np.float32) for k in matrices]
+
+
+def _smaller_product(x: np.ndarray) -> np.ndarray:
+    return x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
+
+
 def joint_entropy_by_class(problem: Problem) -> float:
     """Joint entropy for orthonormal head rows: the spectra of C moments [d, d]."""
     z = _unit_rows(problem.z)[0]
@@ -97,7 +114,7 @@ def _entropy(p: np.ndarray, gradient: bool) -> tuple[float, np.ndarray]:
 
 
 def _joint_by_samples(z, y, w, basis, gradient):
-    gram_z, gram_v = z @ z.T, (w @ w.T)[y][:, y]
+    gram_z, gram_v = z @ z.T, w[y] @ w[y].T
     value, slope = _entropy(gram_z * gram_v / len(z), gradient)
     if not gradient:
         return value, None, None

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,8 +24,8 @@ def replicated(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         leaves, tree = jax.tree.flatten((args, kwargs))
-        mesh = _explicit_mesh(leaves)
-        if mesh is None:
+        sharded = next(filter(_on_explicit_mesh, leaves), None)
+        if sharded is None:
             return function(*args, **kwargs)
         is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
 
@@ -35,17 +36,26 @@ def replicated(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
         arrays = [x for x, b in zip(leaves, is_array, strict=True) if b]
-        with jax.sharding.use_abstract_mesh(mesh):
-            return jax.sharding.auto_axes(of_arrays, out_sharding=PartitionSpec())(*arrays)
+        with _entered_mesh(sharded):
+            result: R = jax.sharding.auto_axes(of_arrays, out_sharding=PartitionSpec())(*arrays)
+            return result
 
     return wrapper
 
 
-def _explicit_mesh(leaves: list[Any]) -> AbstractMesh | None:
-    """The explicit mesh of the first array that is on one."""
-    for leaf in leaves:
-        if isinstance(leaf, jax.Array):
-            mesh = jax.typeof(leaf).sharding.mesh
-            if not mesh.empty and AxisType.Explicit in mesh.axis_types:
-                return mesh
-    return None
+def _on_explicit_mesh(leaf: Any) -> bool:
+    if not isinstance(leaf, jax.Array):
+        return False
+    mesh = jax.typeof(leaf).sharding.mesh
+    return not mesh.empty and AxisType.Explicit in mesh.axis_types
+
+
+def _entered_mesh(x: jax.Array) -> AbstractContextManager[Any]:
+    """A context with the mesh of x: its devices too where x is an array, not a tracer."""
+    mesh = jax.typeof(x).sharding.mesh
+    if jax.sharding.get_abstract_mesh() == mesh:
+        return nullcontext()
+    if isinstance(x, jax.core.Tracer):
+        return jax.sharding.use_abstract_mesh(mesh)
+    concrete: Any = x.sharding  # a NamedSharding, whose mesh has devices
+    return jax.set_mesh(concrete.mesh)

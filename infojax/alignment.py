@@ -7,11 +7,13 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
+from infojax._meshes import replicated
 from infojax._products import matmul
 
 VARIANTS = ("classwise", "modal", "all")
 
 
+@replicated
 def cross_modal_alignment(
     images: ArrayLike,
     texts: ArrayLike,
@@ -72,7 +74,7 @@ def cross_modal_alignment(
     x = moments.unit_rows(jnp.where((y < 0)[:, None], 0, x))
     t = moments.unit_rows(jnp.where((counts == 0)[:, None], 0, t))
     loss = _LOSSES[variant](x, t, y, counts)
-    return jnp.where(jnp.all((y >= -1) & (y < c)), loss, jnp.nan)
+    return _checks.nan_unless(jnp.all((y >= -1) & (y < c)), loss)
 
 
 def _arguments(

@@ -9,8 +9,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments
+from infojax._meshes import replicated
 from infojax._products import matmul
-from infojax.population.statistics import Statistics, is_usable, nan_unless
+from infojax.population.scales import exponent_of, power_of_two, scale_of
+from infojax.population.statistics import Statistics, head, is_usable, nan_unless
 
 
 def simplex_etf(c: int, d: int | None = None) -> jax.Array:
@@ -104,6 +106,7 @@ class NeuralCollapse(NamedTuple):
     nc4: jax.Array
 
 
+@replicated
 def neural_collapse(
     statistics: Statistics, w: ArrayLike, b: ArrayLike | None = None
 ) -> NeuralCollapse:
@@ -133,27 +136,29 @@ def neural_collapse(
     >>> [round(float(x), 5) for x in measured]
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    w = _head(statistics, w)
+    w = head(statistics, w)
     present = statistics.counts > 0
     number = jnp.maximum(jnp.sum(present), 1).astype(w.dtype)
     total = jnp.maximum(jnp.sum(statistics.counts), 1).astype(w.dtype)
-    means = statistics.centred_means
-    head = jnp.where(present[:, None], w, 0)
-    within = statistics.scatter / total
+    centred = statistics.scaled_centred_means
+    means = centred / scale_of(centred)
+    rows = jnp.where(present[:, None], statistics.rows_of(w), 0)
+    rows = rows / scale_of(rows)
+    within = statistics.scaled_scatter / total
     result = NeuralCollapse(
-        nc1=_variability(within, means, number),
-        nc1_quotient=_quotient(jnp.trace(within), jnp.sum(means**2) / number),
+        nc1=_variability(within, centred, number),
+        nc1_quotient=_quotient(jnp.trace(within), jnp.sum(centred**2) / number),
         nc2_norms_means=_variation_of_norms(means, present),
-        nc2_norms_head=_variation_of_norms(head, present),
+        nc2_norms_head=_variation_of_norms(rows, present),
         nc2_angles_means=_deviation_of_angles(means, present),
-        nc2_angles_head=_deviation_of_angles(head, present),
-        nc3=jnp.sum((_unit_matrix(head) - _unit_matrix(means)) ** 2),
-        nc4=_misplaced_means(statistics.means, present, w, b),
+        nc2_angles_head=_deviation_of_angles(rows, present),
+        nc3=jnp.sum((_unit_matrix(rows) - _unit_matrix(means)) ** 2),
+        nc4=_misplaced_means(statistics, w, b),
     )
-    usable = jnp.isfinite(jnp.sum(means) + jnp.sum(w)) & jnp.any(present)
-    return NeuralCollapse(*(jnp.where(usable, x, jnp.nan) for x in result))
+    return nan_unless(is_usable(statistics, w), result)
 
 
+@replicated
 def nearest_class_mean_agreement(
     z: ArrayLike, statistics: Statistics, w: ArrayLike, b: ArrayLike | None = None
 ) -> jax.Array:
@@ -184,47 +189,47 @@ def nearest_class_mean_agreement(
     >>> float(nearest_class_mean_agreement(etf, statistics, etf))
     1.0
     """
-    z, w, means = _checks.real_array("z", z, ndim=2), _head(statistics, w), statistics.means
+    z, w = _checks.real_array("z", z, ndim=2), head(statistics, w)
     _checks.same_columns("z", z, "w", w)
     _checks.same_dtype("z", z, "w", w)
-    logits = _logits(z, w, b)
+    scale = jnp.maximum(scale_of(z), statistics.scale)
+    logits = _logits(z / scale, scale, w, b)
     # |z - μ_c|² - |z - μ|²; without centring, a large mean μ would cause cancellation
-    centre = statistics.mean[None]
-    z, means = z - centre, means - centre
-    distances = jnp.sum(means**2, 1)[None] - 2 * matmul(z, means.T)
-    distances = jnp.where((statistics.counts > 0)[None], distances, jnp.inf)
-    agree = jnp.argmax(logits, 1) == jnp.argmin(distances, 1)
-    usable = is_usable(statistics, logits)
-    share: jax.Array = nan_unless(usable, jnp.mean(agree.astype(z.dtype)))
-    return share
+    centre, ratio = statistics.centre, statistics.scale / scale
+    means = ratio * statistics.means_about(centre)
+    distances = jnp.sum(means**2, 1)[None] - 2 * matmul(z / scale - ratio * centre[None], means.T)
+    distances = jnp.where((statistics.counts > 0)[None], distances, np.finfo(z.dtype).max)
+    nearest = statistics.classes[jnp.argmin(distances, 1)]
+    agree = jnp.argmax(logits, 1).astype(nearest.dtype) == nearest
+    share: jax.Array = jnp.mean(agree.astype(z.dtype))
+    return nan_unless(is_usable(statistics, logits), share)
 
 
-def _head(statistics: Statistics, w: ArrayLike) -> jax.Array:
-    w = _checks.real_array("w", w, ndim=2)
-    shape = statistics.means.shape
-    if w.shape != shape:
-        raise ValueError(f"w must have shape {shape} to match the statistics, got {w.shape}")
-    _checks.same_dtype("statistics", statistics.means, "w", w)
-    return w
-
-
-def _logits(z: jax.Array, w: jax.Array, b: ArrayLike | None) -> jax.Array:
-    logits = matmul(z, w.T)
+def _logits(z: jax.Array, scale: jax.Array, w: jax.Array, b: ArrayLike | None) -> jax.Array:
+    """Logits of features `scale * z`, up to a positive factor that keeps them in range."""
+    of_w = scale_of(w)
+    logits = matmul(z, (w / of_w).T)
     if b is None:
         return logits
     b = _checks.real_array("b", b, ndim=1)
     if b.shape != w.shape[:1]:
         raise ValueError(f"b must have shape {w.shape[:1]}, one number per class, got {b.shape}")
-    return logits + b[None]
+    _checks.same_dtype("b", b, "w", w)
+    of_b = scale_of(b)
+    exponent = exponent_of(scale) + exponent_of(of_w)
+    exponent_b = jnp.where(jnp.any(b != 0), exponent_of(of_b), exponent)
+    largest = jnp.maximum(exponent, exponent_b)
+    bias = (b / of_b) * power_of_two(exponent_b - largest, w.dtype)
+    return logits * power_of_two(exponent - largest, w.dtype) + bias[None]
 
 
-def _misplaced_means(
-    means: jax.Array, present: jax.Array, w: jax.Array, b: ArrayLike | None
-) -> jax.Array:
-    logits = _logits(means, w, b)
-    wrong = (jnp.argmax(logits, 1) != jnp.arange(len(w))) & present
-    share = jnp.sum(wrong) / jnp.maximum(jnp.sum(present), 1)
-    return jnp.where(jnp.all(jnp.isfinite(logits)), share.astype(w.dtype), jnp.nan)
+def _misplaced_means(statistics: Statistics, w: jax.Array, b: ArrayLike | None) -> jax.Array:
+    means = statistics.means_about(jnp.zeros_like(statistics.references[0]))
+    logits = _logits(means, statistics.scale, w, b)
+    wrong = jnp.argmax(logits, 1).astype(jnp.int32) != statistics.classes
+    present = statistics.counts > 0
+    share = jnp.sum(wrong & present) / jnp.maximum(jnp.sum(present), 1)
+    return nan_unless(jnp.all(jnp.isfinite(logits)), share.astype(w.dtype))
 
 
 def _variability(within: jax.Array, means: jax.Array, number: jax.Array) -> jax.Array:
@@ -241,7 +246,8 @@ def _variability(within: jax.Array, means: jax.Array, number: jax.Array) -> jax.
 
 
 def _quotient(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    return jnp.where(numerator == 0, 0, numerator / denominator)
+    zero = numerator == 0
+    return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
 
 
 def _variation_of_norms(rows: jax.Array, present: jax.Array) -> jax.Array:

@@ -5,25 +5,33 @@ Entropies are in nats, of Gram matrices normalised to unit trace.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
+from infojax._meshes import replicated
+from infojax._products import scaled
 from infojax.matrices import Interplay, combine
 
 
-def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
+@replicated
+def feature_entropy(
+    z: ArrayLike, alpha: float = 1.0, *, mask: ArrayLike | None = None
+) -> jax.Array:
     """Matrix entropy of features, `H_α(G(Z))`, computed from the smaller of Ẑ Ẑᵀ and Ẑᵀ Ẑ.
 
     Args:
-      z: features, floating [n, d].
+      z: features, floating [n, d], or [..., d] with a mask.
       alpha: order, a positive Python number or `math.inf`.
+      mask: bool [n] or [...]; samples with False are ignored, whatever z holds there.
 
     Returns:
-      Entropy in nats [], in [0, log min(n, d)]. Zero rows are ignored; 0 if all rows are zero;
-      NaN if z contains NaN or inf.
+      Entropy in nats [], in [0, log min(n, d)] up to rounding. Zero rows are ignored; 0 if all rows
+      are zero; NaN if z contains NaN or inf.
 
     Raises:
-      ValueError: z is not a real matrix; alpha is not positive.
+      ValueError: z is not a real matrix; the mask is not bool or does not fit z; alpha is not
+        positive.
 
     References:
       Song et al. 2024, definition 3.2.
@@ -32,20 +40,25 @@ def feature_entropy(z: ArrayLike, alpha: float = 1.0) -> jax.Array:
     >>> round(float(feature_entropy(jnp.eye(4, 3)[:3])), 4)  # log 3
     1.0986
     """
-    return spectrum.product_entropy(moments.smaller_product(moments.unit_rows(z)), alpha)
+    leading = () if mask is None else (np.shape(mask),)
+    rows = _checks.features("z", z, *leading)
+    z_hat = moments.unit_rows(_kept(rows, _checks.mask(mask, np.shape(z)[:-1])))
+    return spectrum.product_entropy(moments.smaller_product(z_hat), alpha)
 
 
-def effective_rank(z: ArrayLike) -> jax.Array:
+@replicated
+def effective_rank(z: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     """Effective rank of features, `exp(H(G(Z)))`.
 
     Args:
-      z: features, floating [n, d].
+      z: features, floating [n, d], or [..., d] with a mask.
+      mask: as in `feature_entropy`.
 
     Returns:
-      Effective number of directions [], between 1 and min(n, d).
+      Effective number of directions [], in [1, min(n, d)] up to rounding.
 
     Raises:
-      ValueError: z is not a real matrix.
+      ValueError: as `feature_entropy`.
 
     References:
       Roy & Vetterli 2007; Song et al. 2024, lemma 4.4.
@@ -54,19 +67,23 @@ def effective_rank(z: ArrayLike) -> jax.Array:
     >>> round(float(effective_rank(jnp.eye(4))), 3)
     4.0
     """
-    return jnp.exp(feature_entropy(z))
+    return jnp.exp(feature_entropy(z, mask=mask))
 
 
-def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
+@replicated
+def interplay(
+    z: ArrayLike, v: ArrayLike, alpha: float = 1.0, *, mask: ArrayLike | None = None
+) -> Interplay:
     """Entropies, mutual information, MIR and HDR of two representations of the same samples.
 
     The joint entropy is computed from G(Z) ∘ G(V) [n, n] or, where `d e < n`, from the second
     moment [d e, d e] of the products `ẑ_i ⊗ v̂_i`, which has the same nonzero eigenvalues.
 
     Args:
-      z: features, floating [n, d].
-      v: features or head rows of the same samples, floating [n, e].
+      z: features, floating [n, d] or [..., d].
+      v: features or head rows of the same samples, floating [n, e] or [..., e].
       alpha: order, a positive Python number or `math.inf`.
+      mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
 
     Returns:
       An `Interplay` of scalars. A sample whose row in z (or v) is zero is ignored in the entropy
@@ -74,8 +91,8 @@ def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
       `hdr`.
 
     Raises:
-      ValueError: z or v is not a real matrix, or they differ in rows or dtype; alpha is
-        not positive.
+      ValueError: z or v is not a real matrix, or they differ in rows or dtype; the mask is not
+        bool or does not fit; alpha is not positive.
 
     References:
       Song et al. 2024, section 3.
@@ -85,28 +102,25 @@ def interplay(z: ArrayLike, v: ArrayLike, alpha: float = 1.0) -> Interplay:
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (1.0, 0.0)
     """
-    z_hat, v_hat = _unit_rows("z", z), _unit_rows("v", v)
-    _checks.same_rows("z", z_hat, "v", v_hat)
-    _checks.same_dtype("z", z_hat, "v", v_hat)
-    n, d = z_hat.shape
-    if n <= d * v_hat.shape[1]:
-        joint = moments.outer_product(z_hat) * moments.outer_product(v_hat)
-    else:
-        products = (z_hat[:, :, None] * v_hat[:, None, :]).reshape(n, -1)
-        joint = moments.outer_product(products.T)
-    return combine(
-        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
-        spectrum.product_entropy(moments.smaller_product(v_hat), alpha),
-        spectrum.product_entropy(joint, alpha),
-    )
+    shape = np.shape(z)[:-1]
+    z, v = _checks.features("z", z, np.shape(v)[:-1]), _checks.features("v", v, shape)
+    _checks.same_rows("z", z, "v", v)
+    _checks.same_dtype("z", z, "v", v)
+    kept = _checks.mask(mask, shape)
+    z_hat, v_hat = (moments.unit_rows(_kept(x, kept)) for x in (z, v))
+    return _interplay_of_unit_rows(z_hat, v_hat, alpha)
 
 
-def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
+@replicated
+def sample_interplay(
+    z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0, *, mask: ArrayLike | None = None
+) -> Interplay:
     """Interplay of features and the head rows of their labels: Z1 = z_i, Z2 = w_{y_i}.
 
     V has at most C distinct rows, so it needs no n×n matrix: H(G(V)) is computed from the C head
     rows weighted by class counts, and the joint entropy from a matrix of size `min(n, d r)`,
-    `r = min(C, d)`, built from the second moments of the features per class.
+    `r = min(C, d)`, built from the second moments of the features per class. With more classes
+    than samples, only the head rows of the labels are used, and no matrix grows with C.
 
     First derivatives are exact. So are second derivatives with respect to w, with one exception:
     where `d C < n` and the head rows are linearly dependent (as at collapse), second derivatives
@@ -114,17 +128,18 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
     since the entropy grows as `t² log t`.
 
     Args:
-      z: features, floating [n, d].
-      y: labels, integer [n], in [0, C); a label outside this range makes every field NaN.
+      z: features, floating [n, d] or [..., d].
+      y: labels, integer [n] or [...], in [0, C); a label outside this range makes every field NaN.
       w: head, one row per class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`.
+      mask: bool [n] or [...]; samples with False are ignored, whatever z and y hold there.
 
     Returns:
       An `Interplay` of scalars.
 
     Raises:
       ValueError: z or w is not a real matrix, or they differ in columns or dtype; y is not integer
-        [n]; alpha is not positive.
+        or does not fit z; the mask is not bool or does not fit; alpha is not positive.
 
     References:
       Song et al. 2024, corollary 4.3.
@@ -137,35 +152,30 @@ def sample_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.
     >>> round(float(result.mir), 3), round(float(collapse.mir_at_collapse(4)), 3)
     (0.754, 0.754)
     """
-    z_hat, y, w_hat = sample_arguments(z, y, w)
-    (n, d), (c, _) = z_hat.shape, w_hat.shape
-    counts = jnp.bincount(y, length=c).astype(w_hat.dtype)
-    head = moments.smaller_product(jnp.sqrt(counts)[:, None] * w_hat)
-    if n <= d * min(c, d):
-        joint = moments.outer_product(z_hat) * moments.outer_product(w_hat)[y][:, y]
+    z, y, w, valid = samples(z, y, w, mask)
+    z_hat = moments.unit_rows(z)
+    if w.shape[0] > z.shape[0]:
+        rows = _checks.nan_unless(jnp.all(jnp.isfinite(w)), _rows_of_labels(w, y))
+        result = _interplay_of_unit_rows(z_hat, moments.unit_rows(rows), alpha)
     else:
-        joint = moments.joint_moment(
-            moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat)
-        )
-    result = combine(
-        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
-        spectrum.product_entropy(head, alpha),
-        spectrum.product_entropy(joint, alpha),
-    )
-    valid = jnp.all((y >= 0) & (y < c))
-    return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))
+        result = _interplay_by_class(z_hat, y, moments.unit_rows(w), alpha)
+    return Interplay(*(_checks.nan_unless(valid, field) for field in result))
 
 
-def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0) -> Interplay:
+@replicated
+def class_interplay(
+    z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0, *, mask: ArrayLike | None = None
+) -> Interplay:
     """Interplay of centred class means and head rows, G(M) and G(W).
 
     Row c of M is the mean of the features of class c minus the mean of all features.
 
     Args:
-      z: features, floating [n, d].
-      y: labels, integer [n], in [0, C); a label outside this range makes every field NaN.
+      z: features, floating [n, d] or [..., d].
+      y: labels, integer [n] or [...], in [0, C); a label outside this range makes every field NaN.
       w: head, one row per class, floating [C, d].
       alpha: order, a positive Python number or `math.inf`.
+      mask: as in `sample_interplay`.
 
     Returns:
       An `Interplay` of scalars. Classes without samples are omitted from both M and W, but NaN or
@@ -184,26 +194,98 @@ def class_interplay(z: ArrayLike, y: ArrayLike, w: ArrayLike, alpha: float = 1.0
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (0.5, 0.0)
     """
-    _, y, w_hat = sample_arguments(z, y, w)
-    z, w = _checks.real_array("z", z, ndim=2), _checks.real_array("w", w, ndim=2)
-    z = z - jnp.mean(z, 0)[None]  # first: removing a large offset later would cost digits
-    counts = jnp.bincount(y, length=w.shape[0]).astype(z.dtype)[:, None]
-    sums = jax.ops.segment_sum(z, y, num_segments=w.shape[0])
-    means = sums / jnp.maximum(counts, 1) - jnp.mean(z, 0)[None]
-    result = interplay(jnp.where(counts > 0, means, 0), jnp.where(counts > 0, w, 0), alpha)
-    valid = jnp.all((y >= 0) & (y < w.shape[0])) & jnp.all(jnp.isfinite(w_hat))
-    return Interplay(*(jnp.where(valid, field, jnp.nan) for field in result))
+    z, y, w, valid = samples(z, y, w, mask)
+    n, c = z.shape[0], w.shape[0]
+    total = jnp.maximum(jnp.sum(y < c), 1).astype(z.dtype)
+    z = scaled(z)
+    z = z - (jnp.sum(z, 0) / total)[None]  # first: removing a large offset later would cost digits
+    z = jnp.where((y < c)[:, None], z, 0)
+    group, head = (y, w) if c <= n else (_first_of_class(y, c), _rows_of_labels(w, y))
+    size = min(c, n)
+    counts = jnp.bincount(group, length=size).astype(z.dtype)[:, None]
+    sums = jax.ops.segment_sum(z, group, num_segments=size)
+    means = sums / jnp.maximum(counts, 1) - (jnp.sum(z, 0) / total)[None]
+    result = interplay(jnp.where(counts > 0, means, 0), jnp.where(counts > 0, head, 0), alpha)
+    valid &= jnp.all(jnp.isfinite(w))
+    return Interplay(*(_checks.nan_unless(valid, field) for field in result))
 
 
-def _unit_rows(name: str, x: ArrayLike) -> jax.Array:
-    return moments.unit_rows(_checks.real_array(name, x, ndim=2))
+def samples(
+    z: ArrayLike, y: ArrayLike, w: ArrayLike, mask: ArrayLike | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Checks features, labels and head, and flattens leading axes.
+
+    Returns:
+      `(z, y, w, valid)`: features [n, d] and labels [n], zero and C for samples that the mask
+      excludes; the head [C, d]; whether all other labels are in [0, C), bool [].
+    """
+    shape = np.shape(z)[:-1]
+    z, w = _checks.features("z", z, np.shape(y)), _checks.real_array("w", w, ndim=2)
+    _checks.same_columns("z", z, "w", w)
+    _checks.same_dtype("z", z, "w", w)
+    y = _checks.labels("y", y, *shape).reshape(-1)
+    kept, c = _checks.mask(mask, shape), w.shape[0]
+    if kept is not None:
+        z, y = _kept(z, kept), jnp.where(kept, y, c)
+    inside = (y >= 0) & (y < c)
+    return z, y, w, jnp.all(inside if kept is None else inside | ~kept)
 
 
 def sample_arguments(
     z: ArrayLike, y: ArrayLike, w: ArrayLike
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Checks features, labels and head, and returns them with unit rows."""
-    z_hat, w_hat = _unit_rows("z", z), _unit_rows("w", w)
-    _checks.same_columns("z", z_hat, "w", w_hat)
-    _checks.same_dtype("z", z_hat, "w", w_hat)
-    return z_hat, _checks.labels("y", y, z_hat.shape[0]), w_hat
+    z, y, w, _ = samples(z, y, w)
+    return moments.unit_rows(z), y, moments.unit_rows(w)
+
+
+def _kept(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Returns rows [n, d] with zeros, which entropies ignore, where the mask is False."""
+    return x if mask is None else jnp.where(mask[:, None], x, 0)
+
+
+def _interplay_of_unit_rows(z_hat: jax.Array, v_hat: jax.Array, alpha: float) -> Interplay:
+    n, d = z_hat.shape
+    if n <= d * v_hat.shape[1]:
+        joint = moments.outer_product(z_hat) * moments.outer_product(v_hat)
+    else:
+        products = (z_hat[:, :, None] * v_hat[:, None, :]).reshape(n, -1)
+        joint = moments.outer_product(products.T)
+    return combine(
+        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
+        spectrum.product_entropy(moments.smaller_product(v_hat), alpha),
+        spectrum.product_entropy(joint, alpha),
+    )
+
+
+def _interplay_by_class(
+    z_hat: jax.Array, y: jax.Array, w_hat: jax.Array, alpha: float
+) -> Interplay:
+    """As `_interplay_of_unit_rows` of z_hat and w_hat[y], for at most n classes."""
+    (n, d), c = z_hat.shape, w_hat.shape[0]
+    counts = jnp.bincount(y, length=c).astype(w_hat.dtype)
+    head = moments.smaller_product(jnp.sqrt(counts)[:, None] * w_hat)
+    if n <= d * min(c, d):
+        of_labels = moments.outer_product(w_hat).at[y].get(mode="clip").at[:, y].get(mode="clip")
+        joint = moments.outer_product(z_hat) * of_labels
+    else:
+        joint = moments.joint_moment(
+            moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat)
+        )
+    return combine(
+        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
+        spectrum.product_entropy(head, alpha),
+        spectrum.product_entropy(joint, alpha),
+    )
+
+
+def _rows_of_labels(w: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns the head rows of the labels [n, d]; zero for the label C."""
+    return w.at[y].get(mode="fill", fill_value=0)
+
+
+def _first_of_class(y: jax.Array, c: int) -> jax.Array:
+    """Returns for each sample the index of the first sample of its class [n]; n for the label C."""
+    n = y.shape[0]
+    first = jax.ops.segment_min(jnp.arange(n, dtype=y.dtype), y, num_segments=c)
+    return first.at[y].get(mode="fill", fill_value=n)

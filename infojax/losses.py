@@ -2,20 +2,25 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks
+from infojax._meshes import replicated
 from infojax.alignment import cross_modal_alignment as cross_modal_alignment
 from infojax.information import interplay
 from infojax.matrices import Interplay
 
 
+@replicated
 def information_loss(
     z: ArrayLike,
     v: ArrayLike,
     mi_weight: float,
     id_weight: float,
     axis_name: str | None = None,
+    *,
+    mask: ArrayLike | None = None,
 ) -> jax.Array:
     """Information terms of the training loss, `-λ_mi I(G(Z); G(V)) + λ_id |H(G(Z)) - H(G(V))|`.
 
@@ -26,17 +31,19 @@ def information_loss(
     `jax.lax.pcast(params, axis_name, to="varying")`.)
 
     Args:
-      z: features, floating [n, d].
-      v: head rows of the same samples, `w[y]`, floating [n, e].
+      z: features, floating [n, d] or [..., d].
+      v: head rows of the same samples, `w[y]`, floating [n, e] or [..., e].
       mi_weight: λ_mi, weight of the mutual information, to be maximised.
       id_weight: λ_id, weight of the entropy difference, to be minimised.
       axis_name: mapped axis that the batch is split over, if any.
+      mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
 
     Returns:
       Loss in nats []. Finite, with finite derivatives, for any finite z and v.
 
     Raises:
-      ValueError: z or v is not a real matrix, or they differ in rows or dtype.
+      ValueError: z or v is not a real matrix, or they differ in rows or dtype; the mask is not
+        bool or does not fit.
 
     References:
       Song et al. 2024, section 6 (the losses of table 2).
@@ -45,18 +52,26 @@ def information_loss(
     >>> round(float(information_loss(jnp.eye(2), jnp.eye(2), 1.0, 1.0)), 4)  # -log 2
     -0.6931
     """
-    shared = global_interplay(z, v, axis_name)
+    shared = global_interplay(z, v, axis_name, mask=mask)
     difference = jnp.abs(shared.entropy_z - shared.entropy_v)
     return id_weight * difference - mi_weight * shared.mutual_information
 
 
-def global_interplay(z: ArrayLike, v: ArrayLike, axis_name: str | None = None) -> Interplay:
+@replicated
+def global_interplay(
+    z: ArrayLike,
+    v: ArrayLike,
+    axis_name: str | None = None,
+    *,
+    mask: ArrayLike | None = None,
+) -> Interplay:
     """Interplay of the samples of all replicas, for losses composed of its fields.
 
     Args:
-      z: features, floating [n, d].
-      v: head rows of the same samples, floating [n, e].
+      z: features, floating [n, d] or [..., d].
+      v: head rows of the same samples, floating [n, e] or [..., e].
       axis_name: as in `information_loss`, which also describes how to combine gradients.
+      mask: as in `information_loss`.
 
     Returns:
       An `Interplay` of scalars, the same on every replica.
@@ -69,8 +84,8 @@ def global_interplay(z: ArrayLike, v: ArrayLike, axis_name: str | None = None) -
     1.0
     """
     if axis_name is not None:
-        z, v = jax.lax.all_gather((z, v), axis_name, tiled=True)
-    return interplay(z, v)
+        z, v, mask = jax.lax.all_gather((z, v, mask), axis_name, tiled=True)
+    return interplay(z, v, mask=mask)
 
 
 def cross_entropy(
@@ -119,10 +134,11 @@ def cross_entropy(
     )
     own = jnp.sum(jnp.where(is_label, logits, 0), -1, keepdims=True)
     margins = logits - own
-    others = jnp.where(is_label, -jnp.inf, margins)
+    lowest = np.finfo(logits.dtype).min / 2  # exp gives 0, as for -inf, and nothing is infinite
+    others = jnp.where(is_label, lowest, margins)
     top = jax.lax.stop_gradient(jnp.maximum(jnp.max(others, -1), 0))
     loss = top + jnp.log1p(jnp.expm1(-top) + jnp.sum(jnp.exp(others - top[..., None]), -1))
     if isinstance(smoothing, jax.Array) or smoothing:
         loss = loss - smoothing / c * jnp.sum(jnp.where(is_label, 0, margins), -1)
     valid = (labels >= 0) & (labels < c) & jnp.isfinite(own[..., 0])
-    return jnp.where(valid, loss, jnp.nan)
+    return _checks.nan_unless(valid, loss)

@@ -11,6 +11,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks, spectrum
+from infojax._meshes import replicated
+from infojax._products import scaled
 
 
 class Interplay(NamedTuple):
@@ -33,6 +35,7 @@ class Interplay(NamedTuple):
     hdr: jax.Array
 
 
+@replicated
 def matrix_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of order alpha, `H_α(K) = log tr((K / tr K)^α) / (1 - α)`.
 
@@ -60,6 +63,7 @@ def matrix_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     return spectrum.entropy(k, alpha)
 
 
+@replicated
 def mutual_information(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix mutual information, `I_α(K1; K2) = H_α(K1) + H_α(K2) - H_α(K1 ∘ K2)`.
 
@@ -86,6 +90,7 @@ def mutual_information(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.
     return _interplay_of_grams(k1, k2, alpha).mutual_information
 
 
+@replicated
 def mir(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix mutual information ratio, `I_α(K1; K2) / min(H_α(K1), H_α(K2))`.
 
@@ -112,6 +117,7 @@ def mir(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     return _interplay_of_grams(k1, k2, alpha).mir
 
 
+@replicated
 def hdr(k1: ArrayLike, k2: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy difference ratio, `|H_α(K1) - H_α(K2)| / max(H_α(K1), H_α(K2))`.
 
@@ -176,7 +182,7 @@ def _gram_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[jax.Array, jax.Array]:
 
 
 def _interplay_of_grams(k1: ArrayLike, k2: ArrayLike, alpha: float) -> Interplay:
-    k1, k2 = _gram_pair(k1, k2)
+    k1, k2 = (scaled(k, (-2, -1)) for k in _gram_pair(k1, k2))  # their product must not overflow
     return combine(
         spectrum.entropy(k1, alpha), spectrum.entropy(k2, alpha), spectrum.entropy(k1 * k2, alpha)
     )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
+from infojax._meshes import replicated
 from infojax._products import matmul
 
 _BLOCK = 512  # maximum rows of one class per product; smaller blocks are slower
@@ -31,6 +32,7 @@ def unit_rows(z: ArrayLike) -> jax.Array:
     return jnp.where(is_zero, 0, z / jnp.sqrt(jnp.where(is_zero, 1, square)))
 
 
+@replicated
 def gram(z: ArrayLike) -> jax.Array:
     r"""Gram matrix of features with L2-normalised rows, `G(Z) = Ẑ Ẑᵀ`.
 

@@ -14,8 +14,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from infojax import _checks
-from infojax._eigenvalues import check_size, eigenvalues as eigenvalues, is_null, rounding
-from infojax._products import matmul
+from infojax._eigenvalues import (
+    check_size,
+    decomposition,
+    eigenvalues as eigenvalues,
+    is_null,
+    rounding,
+)
+from infojax._products import matmul, scaled
 
 
 def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
@@ -37,8 +43,8 @@ def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [...], in [0, log n]; 0 for the zero matrix; NaN if k contains NaN or inf,
-      or if its trace is negative.
+      Entropies in nats [...], in [0, log n] up to rounding, at any scale of k; 0 for the zero
+      matrix; NaN if k contains NaN or inf, or if its trace is negative.
 
     Raises:
       ValueError: k is not square or not real; alpha is not positive.
@@ -79,16 +85,17 @@ def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
 
 def _normalised_entropy(k: ArrayLike, alpha: float, of_product: bool) -> jax.Array:
     alpha = _checks.order(alpha)
-    k = _checks.square("k", k)
+    k = scaled(_checks.square("k", k), (-2, -1))  # no sum below overflows or vanishes
+    if not of_product:
+        k = (k + jnp.swapaxes(k, -1, -2)) / 2
     trace = jnp.trace(k, axis1=-2, axis2=-1)
-    scale = jnp.where(trace == 0, 1, jnp.where(trace < 0, jnp.nan, trace))
-    p = k / scale[..., None, None]
+    p = k / jnp.where(trace == 0, 1, trace)[..., None, None]
     if alpha == 2:  # the Frobenius norm needs no eigenvalues
         value = _purity_entropy(p)
     else:
         check_size(k)
         value = _entropy(alpha, of_product, p)
-    return jnp.where(jnp.isfinite(jnp.sum(k, (-2, -1))), value, jnp.nan)
+    return _checks.nan_unless(jnp.isfinite(jnp.sum(k, (-2, -1))) & (trace >= 0), value)
 
 
 def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:
@@ -102,7 +109,8 @@ def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [...]; 0 where all eigenvalues are zero.
+      Entropies in nats [...]; 0 where all eigenvalues are zero; NaN if w contains NaN or inf, or
+      if its sum is negative.
 
     Raises:
       ValueError: w is not real; alpha is not positive.
@@ -112,9 +120,10 @@ def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:
     0.6931
     """
     alpha = _checks.order(alpha)
-    w = _checks.real_array("w", w)
-    total = jnp.sum(w, -1, keepdims=True)
-    return _sum_entropy(alpha, w / jnp.where(total == 0, 1, total))
+    w = scaled(_checks.real_array("w", w), -1)
+    total = jnp.sum(w, -1)
+    value = _sum_entropy(alpha, w / jnp.where(total == 0, 1, total)[..., None])
+    return _checks.nan_unless(jnp.isfinite(total) & (total >= 0), value)
 
 
 def _purity_entropy(p: jax.Array) -> jax.Array:
@@ -165,7 +174,7 @@ def _entropy_jvp(
 def _entropy_and_gradient(
     alpha: float, of_product: bool, p: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    w, v = jnp.linalg.eigh(p)
+    w, v = decomposition(p)
     value = _sum_entropy(alpha, w)
     return value, _congruence(v, _slope(alpha, of_product, w, value))
 
@@ -175,7 +184,7 @@ def _entropy_and_gradient_jvp(
     alpha: float, of_product: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     (p,), (dp,) = primals, tangents
-    w, v = jnp.linalg.eigh(p)
+    w, v = decomposition(p)
     value = _sum_entropy(alpha, w)
     slope = _slope(alpha, of_product, w, value)
     gradient = _congruence(v, slope)
@@ -205,7 +214,7 @@ def _slope(alpha: float, of_product: bool, w: jax.Array, value: jax.Array) -> ja
     """
     if alpha == math.inf:
         largest = jnp.max(w, -1, keepdims=True)
-        return -_top(w) / jnp.where(largest == 0, jnp.inf, largest)
+        return jnp.where(largest == 0, 0, -_top(w) / jnp.where(largest == 0, 1, largest))
     if of_product and alpha >= 1:
         w = jnp.maximum(w, 0.01 * rounding(w))
         return -alpha * _power(alpha - 1, _log_abs(w) + value[..., None])

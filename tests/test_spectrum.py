@@ -105,7 +105,8 @@ def test_two_vectors_have_binary_entropy_of_their_angle(cosine):
     z = jnp.array([[2.0, 0.0, 0.0], [3 * cosine, 0.0, 3 * math.sqrt(1 - cosine**2)]])
     p = (1 + abs(cosine)) / 2
     binary = -p * math.log(p) - (1 - p) * math.log(1 - p)
-    np.testing.assert_allclose(feature_entropy(z), binary, rtol=1e-5)
+    # A rounding of the cosine counts log(p / (1 - p)) times.
+    np.testing.assert_allclose(feature_entropy(z), binary, rtol=1e-5, atol=5e-7)
     np.testing.assert_allclose(feature_entropy(z, math.inf), -math.log(p), rtol=1e-5, atol=1e-7)
 
 
@@ -133,16 +134,6 @@ def test_rounding_of_many_null_eigenvalues_does_not_add_up():
         z = np.random.default_rng(0).normal(size=(400, 8)) + offset
         k = jnp.asarray(reference.gram(z), jnp.float32)
         np.testing.assert_allclose(entropy(k), reference.entropy(k), atol=3e-5)
-
-
-@pytest.mark.parametrize("n", [1, 2, 33])
-def test_eigenvalues_match_numpy(n):
-    k = np.random.default_rng(5).normal(size=(3, n, n)).astype(np.float32)
-    k = k + k.swapaxes(1, 2)
-    expected = np.linalg.eigvalsh(k.astype(np.float64))
-    np.testing.assert_allclose(
-        spectrum.eigenvalues(k), expected, atol=1e-6 * max(1, n) * np.abs(k).max()
-    )
 
 
 small_integers = hnp.arrays(np.int8, (6, 4), elements=st.integers(-4, 4))
@@ -259,7 +250,14 @@ def test_nonfinite_input_gives_nan(bad):
 
 
 def test_negative_trace_gives_nan():
-    assert jnp.isnan(matrix_entropy(jnp.diag(jnp.array([1.0, -3.0]))))
+    w = jnp.array([1.0, -3.0])
+    assert jnp.all(jnp.isnan(of_matrix(jnp.diag(w)))) and jnp.all(jnp.isnan(of_spectrum(w)))
+
+
+def test_spectrum_of_any_scale():
+    w = jnp.array([3.0, 1.0, 0.0, 2.0])
+    for scale in (1e-37, 5e37):
+        np.testing.assert_allclose(of_spectrum(w * scale), of_spectrum(w), rtol=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [0, -1, math.nan, -math.inf, True, "1", None])

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks
+from infojax._meshes import replicated
 from infojax.losses import cross_entropy
 
 
@@ -41,6 +42,7 @@ def init(num_classes: int) -> State:
     return State(uniform[0], uniform, uniform)
 
 
+@replicated
 def update(
     state: State, q: ArrayLike, axis_name: str | None = None, momentum: float = 0.999
 ) -> tuple[State, jax.Array, jax.Array]:
@@ -83,6 +85,7 @@ def update(
     return state, _passes(confidence, state.threshold * relative[labels]), labels
 
 
+@replicated
 def fixed_threshold(
     state: State, q: ArrayLike, axis_name: str | None = None, threshold: float = 0.95
 ) -> tuple[State, jax.Array, jax.Array]:
@@ -113,6 +116,7 @@ def fixed_threshold(
     return state, _passes(confidence, jnp.full_like(confidence, threshold)), labels
 
 
+@replicated
 def unsupervised_loss(logits: ArrayLike, pseudo_labels: ArrayLike, mask: ArrayLike) -> jax.Array:
     """Consistency loss, the mean over **all** samples of `mask · CE(logits, pseudo_label)`.
 
@@ -137,6 +141,7 @@ def unsupervised_loss(logits: ArrayLike, pseudo_labels: ArrayLike, mask: ArrayLi
     return jnp.mean(passing * cross_entropy(strong, pseudo_labels))
 
 
+@replicated
 def fairness_loss(
     state: State, logits: ArrayLike, mask: ArrayLike, axis_name: str | None = None
 ) -> jax.Array:
@@ -197,7 +202,7 @@ def _predictions(state: State, q: ArrayLike) -> tuple[jax.Array, jax.Array, jax.
 
 def _passes(confidence: jax.Array, least: jax.Array) -> jax.Array:
     passes = (confidence >= least).astype(confidence.dtype)
-    return jnp.where(jnp.isnan(confidence - least), jnp.nan, passes)
+    return passes + 0 * (confidence - least)  # NaN if one of them is
 
 
 def _shares(labels: jax.Array, mask: jax.Array, like: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """MIR, HDR and entropies of whole data sets, with standard errors, from one pass over the data."""
 
-from infojax.population.measures import class_interplay, interplay, interplay_of_features
+from infojax.population.features import interplay_of_features
+from infojax.population.measures import class_interplay, interplay
 from infojax.population.result import PopulationInterplay
 from infojax.population.similarity import (
     class_mean_entropy,

@@ -16,17 +16,15 @@ from infojax._products import matmul
 
 
 class ClassSums(NamedTuple):
-    """Running sums of one class, and the scatter within all classes so far.
+    """Sums of one class: number of samples, second moment of unit rows [2, d, d], total [2, d].
 
-    Attributes:
-      samples: number of samples, float [].
-      moment: second moment of the normalised rows, float [2, d, d].
-      total: sum of the rows, float [2, d].
-      scatter: scatter of the rows about their class means, float [d, d].
+    The total is of rows minus a reference [d], the rounded mean of the first block. The scatter
+    about the class means [d, d] is a running sum over all classes.
     """
 
     samples: jax.Array
     moment: jax.Array
+    reference: jax.Array
     total: jax.Array
     scatter: jax.Array
 
@@ -44,17 +42,23 @@ def merge(pair: jax.Array, other: jax.Array) -> jax.Array:
     return add(add(pair, other[0]), other[1])
 
 
-def add_block(sums: ClassSums, block: jax.Array, inside: jax.Array) -> ClassSums:
-    """Adds rows of one class; rows that are not inside are zero padding."""
-    count = jnp.sum(inside).astype(block.dtype)
-    new_sum = jnp.sum(block, 0)
+def add_block(sums: ClassSums, block: jax.Array, inside: jax.Array, scale: jax.Array) -> ClassSums:
+    """Adds rows of one class; rows that are not inside are zero padding.
+
+    Totals, reference and scatter are of the rows divided by the scale.
+    """
+    count = jnp.maximum(jnp.sum(inside), 1).astype(block.dtype)
+    rows = block / scale
+    reference = jnp.where(sums.samples == 0, jnp.sum(rows, 0) / count, sums.reference)
+    offsets = jnp.where(inside[:, None], rows - reference[None], 0)
+    new_sum = jnp.sum(offsets, 0)
     mean = new_sum / count
     shift = mean - jnp.sum(sums.total, 0) / jnp.maximum(sums.samples, 1)
-    centred = jnp.where(inside[:, None], block - mean[None], 0)
+    centred = jnp.where(inside[:, None], offsets - mean[None], 0)
     weight = sums.samples * count / (sums.samples + count)
     scatter = sums.scatter + second_moment(centred) + weight * shift[:, None] * shift[None]
     moment = add(sums.moment, second_moment(moments.unit_rows(block)))
-    return ClassSums(sums.samples + count, moment, add(sums.total, new_sum), scatter)
+    return ClassSums(sums.samples + count, moment, reference, add(sums.total, new_sum), scatter)
 
 
 def block_size(n: int, c: int) -> int:

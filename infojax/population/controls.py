@@ -17,21 +17,14 @@ class Known(NamedTuple):
 def controlled_mean(
     y: jax.Array, controls: jax.Array, used: jax.Array, known: list[Known]
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean of samples, adjusted to the known means of their controls, and its standard error.
+    """Mean of the used samples y [n], adjusted to the known means of their controls [k, n].
 
     Least squares on one control after the other, since controls are often nearly proportional. A
     ridge keeps a coefficient from amplifying the rounding error of a known mean where the samples
     hardly vary more than that (as at collapse).
 
-    Args:
-      y: samples, float [n].
-      controls: value of each control for each sample, float [k, n].
-      used: samples to use, bool [n].
-      known: means of the controls [k].
-
     Returns:
-      Mean and standard error, both float []. The error is corrected for the number of samples, so
-      that two standard errors cover 95 %.
+      Mean and standard error. Two standard errors cover 95 %, also for few samples.
     """
     p = jnp.sum(used).astype(y.dtype)
     eps = np.finfo(y.dtype).eps

@@ -1,7 +1,6 @@
 """Entropy of a joint matrix G(Z) ∘ G(V) that is too large for dense eigenvalues."""
 
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -106,47 +105,6 @@ def _small_part(a: jax.Array, coordinates: jax.Array, scale: jax.Array) -> quadr
     )
 
 
-def sample_operator(z_hat: jax.Array, y: jax.Array, w_hat: jax.Array) -> quadrature.Operator:
-    """The joint matrix on the sample side, `(K v)_i = ẑ_i · Σ_c G_{y_i c} Σ_{j in c} v_j ẑ_j`.
-
-    Args:
-      z_hat: normalised features, float [n, d].
-      y: labels, integer [n].
-      w_hat: normalised head rows, float [C, d].
-
-    Returns:
-      Operator of size n and unit trace, whose square is unknown.
-    """
-    n, d = z_hat.shape
-    c = w_hat.shape[0]
-    g = moments.outer_product(w_hat)
-    rows, owner = moments.class_blocks(y, c)
-    counted = jnp.sum(z_hat * z_hat, 1) * jnp.take(jnp.diag(g), y, mode="clip")
-    scale = 1 / jnp.maximum(jnp.sum(counted), 1)
-
-    def apply(v: jax.Array) -> jax.Array:
-        b = v.shape[0]
-
-        def gather(sums: jax.Array, block: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-            rows, c = block
-            of_block = v.at[:, rows].get(mode="fill", fill_value=0)
-            z_block = z_hat.at[rows].get(mode="fill", fill_value=0)
-            return sums.at[c].add(matmul(of_block, z_block)), None
-
-        sums = jax.lax.scan(gather, jnp.zeros((c, b, d), v.dtype), (rows, owner))[0]
-        sums = matmul(g, sums.reshape(c, b * d)).reshape(c, b, d)
-
-        def spread(out: jax.Array, block: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-            rows, c = block
-            z_block = z_hat.at[rows].get(mode="fill", fill_value=0)
-            of_block = matmul(sums[c], z_block.T)
-            return out.at[:, rows].set(of_block, mode="drop"), None
-
-        return scale * jax.lax.scan(spread, jnp.zeros_like(v), (rows, owner))[0]
-
-    return quadrature.Operator(apply, n, z_hat.dtype, None)
-
-
 def estimated_entropy(
     operator: quadrature.Operator,
     alpha: float,
@@ -170,7 +128,9 @@ def estimated_entropy(
       The entropy in nats, its standard error and the number of probes used.
     """
     key_leading, key = jax.random.split(key)
-    leading = krylov.leading(operator.apply, operator.size, operator.dtype, key_leading)
+    leading = krylov.leading(
+        operator.apply, operator.size, operator.dtype, key_leading, operator.leading
+    )
     index = jnp.argmax(leading.values)
     top = jnp.where(leading.values[index] == 0, 1, leading.values[index])  # 0: K is zero
     if alpha == math.inf:
@@ -191,9 +151,7 @@ def estimated_entropy(
     return quadrature.Estimate(value, jnp.hypot(error * slope(trace), rounding), probes)
 
 
-def _entropy_from_trace(
-    alpha: float, top: jax.Array
-) -> tuple[lanczos.Function, Callable[[jax.Array], jax.Array]]:
+def _entropy_from_trace(alpha: float, top: jax.Array) -> tuple[lanczos.Function, krylov.Map]:
     """A function f, and the map from `tr f(K)` to the entropy of a matrix K of unit trace.
 
     Args:

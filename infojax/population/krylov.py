@@ -9,27 +9,21 @@ import numpy as np
 
 from infojax._products import matmul
 
+Map = Callable[[jax.Array], jax.Array]
+
 _MOST = 512  # largest dimension of the Krylov space
 _POWERS = 16  # products with the matrix that build it
 
 
 class Leading(NamedTuple):
-    """Ritz pairs of a matrix K; zero where unused.
-
-    Attributes:
-      vectors: orthonormal rows y, float [k, size].
-      values: θ = yᵀ K y, float [k].
-      residuals: |K y - θ y|², float [k].
-    """
+    """Orthonormal rows y [k, size], θ = yᵀ K y [k] and |K y - θ y|² [k]; zero where unused."""
 
     vectors: jax.Array
     values: jax.Array
     residuals: jax.Array
 
 
-def leading(
-    apply: Callable[[jax.Array], jax.Array], size: int, dtype: jnp.dtype, key: jax.Array
-) -> Leading:
+def leading(apply: Map, size: int, dtype: jnp.dtype, key: jax.Array, most: int = 512) -> Leading:
     """Ritz pairs of a block Krylov space with a random start: the half with the larger values.
 
     Args:
@@ -37,11 +31,12 @@ def leading(
       size: number of rows of the matrix, which is positive semi-definite.
       dtype: float32 or float64.
       key: JAX random key.
+      most: largest dimension of the space, which takes 3 products with the matrix for 2 dimensions.
 
     Returns:
-      At most 256 pairs, in ascending order of the projected matrix's eigenvalues.
+      At most half as many pairs, in ascending order of the projected matrix's eigenvalues.
     """
-    basis, projected = _krylov_space(apply, size, dtype, key)
+    basis, projected = _krylov_space(apply, size, dtype, key, most)
     projected = jnp.tril(projected) + jnp.tril(projected, -1).T
     half = basis.shape[0] // 2  # the smaller Ritz values have not converged
     vectors = matmul(jnp.linalg.eigh(projected)[1][:, half:].T, basis)
@@ -58,18 +53,17 @@ def leading(
 
 
 def _krylov_space(
-    apply: Callable[[jax.Array], jax.Array], size: int, dtype: jnp.dtype, key: jax.Array
+    apply: Map, size: int, dtype: jnp.dtype, key: jax.Array, most: int
 ) -> tuple[jax.Array, jax.Array]:
     """Orthonormal basis [total, size] and the matrix in it [total, total] (lower triangle)."""
-    block = max(1, min(_MOST, size // 2, 2**25 // size) // _POWERS)
+    block = max(1, min(_MOST, most, size // 2, 2**25 // size) // _POWERS)
     total = block * _POWERS
+    State = tuple[jax.Array, jax.Array, jax.Array]  # basis, matrix in it, next rows
 
     def random_rows(key: jax.Array) -> jax.Array:
         return jax.random.normal(key, (block, size), dtype) / jnp.sqrt(jnp.asarray(size, dtype))
 
-    def grow(
-        i: jax.Array, state: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def grow(i: jax.Array, state: State) -> State:
         basis, projected, v = state
         basis = jax.lax.dynamic_update_slice_in_dim(basis, v, i * block, 0)
         w = apply(v)
@@ -111,7 +105,7 @@ def converged(pairs: Leading) -> Leading:
     )
 
 
-def spread(function: Callable[[jax.Array], jax.Array], pairs: Leading) -> jax.Array:
+def spread(function: Map, pairs: Leading) -> jax.Array:
     """Distance between two rules for yᵀ f(K) y: Gauss, f(θ), and Gauss-Radau, nodes 0, θ + ρ²/θ.
 
     The traces of f(K) on the leading vectors and on their complement do not quite add up to

@@ -1,11 +1,12 @@
 """Lanczos quadrature of `vᵀ f(K) v`, bracketed by Gauss and Gauss-Radau rules."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from infojax.population.krylov import Map
 
 _STEPS = (8, 16, 28, 48, 80, 128)  # Lanczos steps after which the bracket is evaluated
 # Assumed position of the value within the bracket, as a fraction of its width from the Gauss end.
@@ -24,19 +25,12 @@ class Function(NamedTuple):
       slack: elementwise bound of the value that f loses where its argument is zero up to rounding.
     """
 
-    value: Callable[[jax.Array], jax.Array]
-    slack: Callable[[jax.Array], jax.Array]
+    value: Map
+    slack: Map
 
 
 class _Recurrence(NamedTuple):
-    """State of the Lanczos recurrence of b start vectors.
-
-    Attributes:
-      q: current Lanczos vectors, float [b, size].
-      previous: the vectors before them, float [b, size].
-      alphas: diagonals of the tridiagonal matrices, float [b, steps].
-      betas: off-diagonals, float [b, steps].
-    """
+    """Latest two Lanczos vectors [b, size], and (off-)diagonals of tridiagonal matrices [b, j]."""
 
     q: jax.Array
     previous: jax.Array
@@ -44,12 +38,7 @@ class _Recurrence(NamedTuple):
     betas: jax.Array
 
 
-def rules(
-    function: Function,
-    apply: Callable[[jax.Array], jax.Array],
-    start: jax.Array,
-    enough: Callable[[jax.Array], jax.Array],
-) -> jax.Array:
+def rules(function: Function, apply: Map, start: jax.Array, enough: Map) -> jax.Array:
     """Quadratures of vᵀ f(K) v for the unit rows v of start [b, size].
 
     Args:
@@ -117,8 +106,9 @@ def _gauss(function: Function, alphas: jax.Array, betas: jax.Array) -> list[jax.
 def _last_pivot(alphas: jax.Array, betas: jax.Array) -> jax.Array:
     """Last squared diagonal entry of the Cholesky factors of tridiagonal matrices [b]."""
 
-    def next_pivot(pivot: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def next_pivot(pivot: jax.Array, row: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         alpha, beta = row
-        return alpha - beta**2 / jnp.where(pivot > 0, pivot, jnp.inf), None
+        positive = pivot > 0
+        return alpha - jnp.where(positive, beta**2 / jnp.where(positive, pivot, 1), 0), None
 
     return jax.lax.scan(next_pivot, alphas[:, 0], (alphas[:, 1:].T, betas.T))[0]

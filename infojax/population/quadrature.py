@@ -23,7 +23,6 @@ rounding. The quadrature of matfree has neither brackets nor the moments of each
 the basis.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,8 +32,7 @@ import numpy as np
 from infojax._products import matmul
 from infojax.population import krylov, lanczos
 from infojax.population.controls import Known, controlled_mean
-
-_BATCH = 64  # probes multiplied together; 32 take as long
+from infojax.population.krylov import Map
 
 
 class Part(NamedTuple):
@@ -60,13 +58,17 @@ class Operator(NamedTuple):
       dtype: float32 or float64.
       square: trace of its square, float [], or None if unknown.
       part: coordinates with small diagonal elements, or None.
+      batch: probes drawn together.
+      leading: largest dimension of the space that the leading eigenvectors are sought in.
     """
 
-    apply: Callable[[jax.Array], jax.Array]
+    apply: Map
     size: int
     dtype: jnp.dtype
     square: jax.Array | None
     part: Part | None = None
+    batch: int = 64  # 32 take as long
+    leading: int = 512
 
 
 class Estimate(NamedTuple):
@@ -77,14 +79,11 @@ class Estimate(NamedTuple):
     probes: jax.Array
 
 
-class _Deflated(NamedTuple):
-    """A trace split into a computed part, on the leading vectors, and a part to sample.
+class _Split(NamedTuple):
+    """A trace of f(K) split into a computed part and a part to sample.
 
     Attributes:
-      function: f.
-      operator: K.
-      leading: converged eigenpairs of K.
-      share: trace of f(K) on the leading vectors, float [].
+      share: trace on the leading vectors, float [].
       coupling: bound of the error of the split, float [].
       known: means of the control variates of the samples.
     """
@@ -107,7 +106,7 @@ def trace(
     operator: Operator,
     leading: krylov.Leading,
     key: jax.Array,
-    tolerance: Callable[[jax.Array], jax.Array],
+    tolerance: Map,
     max_probes: int,
 ) -> Estimate:
     """Estimates `tr f(K)`.
@@ -118,13 +117,13 @@ def trace(
       leading: Ritz pairs of K, see `krylov.leading`.
       key: JAX random key.
       tolerance: maps an estimate of the trace to the absolute error that suffices.
-      max_probes: largest number of random vectors, rounded up to a multiple of 64.
+      max_probes: largest number of random vectors, rounded up to whole batches.
 
     Returns:
       An `Estimate`; NaN if products with K are.
     """
-    split = _deflated(function, operator, leading)
-    length = -(-max_probes // _BATCH) * _BATCH
+    split = _deflate(function, operator, leading)
+    length = -(-max_probes // operator.batch) * operator.batch
     State = tuple[jax.Array, jax.Array, Estimate]  # key, samples, result so far
 
     def unfinished(state: State) -> jax.Array:
@@ -138,26 +137,22 @@ def trace(
         key, subkey = jax.random.split(key)
         batch = _draw(split, subkey, lambda batch: _bracketed(split, batch, tolerance))
         samples = jax.lax.dynamic_update_slice_in_dim(samples, batch, result.probes, 1)
-        return key, samples, _estimate(split, samples, result.probes + _BATCH)
+        return key, samples, _estimate(split, samples, result.probes + operator.batch)
 
     zero = jnp.zeros((), operator.dtype)
     samples = jnp.zeros((3 + len(split.known), length), operator.dtype)
     state = key, samples, Estimate(zero, zero, jnp.int32(0))
     _, samples, result = jax.lax.while_loop(unfinished, add_batch, state)
-    slack = jnp.sum(samples[2]) / result.probes.astype(operator.dtype)  # the same for all probes
+    # The slack is a possible bias, which more probes do not reduce.
+    slack = jnp.sum(samples[2]) / result.probes.astype(operator.dtype)
     return result._replace(error=result.error + slack)
 
 
-def _deflated(function: lanczos.Function, operator: Operator, leading: krylov.Leading) -> _Deflated:
+def _deflate(function: lanczos.Function, operator: Operator, leading: krylov.Leading) -> _Split:
     leading = krylov.converged(leading)
-    share = jnp.sum(function.value(leading.values))
-    coupling = 16 * jnp.sum(krylov.spread(function.value, leading))
-    return _Deflated(function, operator, leading, share, coupling, _known(operator, leading))
-
-
-def _known(operator: Operator, leading: krylov.Leading) -> list[Known]:
-    """Exact traces on the complement of the leading vectors, and on the operator's part."""
     values, eps = leading.values, np.finfo(operator.dtype).eps
+    share = jnp.sum(function.value(values))
+    coupling = 16 * jnp.sum(krylov.spread(function.value, leading))
     size = operator.size - jnp.sum(values > 0).astype(operator.dtype)
     known = [Known(size, eps * size), Known(1 - jnp.sum(values), jnp.full_like(size, 4 * eps))]
     if operator.square is not None:
@@ -165,18 +160,18 @@ def _known(operator: Operator, leading: krylov.Leading) -> list[Known]:
         known.append(Known(second, 8 * eps * operator.square))
     if operator.part is not None:
         known += [Known(x, 4 * eps * x) for x in (operator.part.trace, operator.part.square)]
-    return known
+    return _Split(function, operator, leading, share, coupling, known)
 
 
-def _draw(split: _Deflated, key: jax.Array, enough: Callable[[jax.Array], jax.Array]) -> jax.Array:
+def _draw(split: _Split, key: jax.Array, enough: Map) -> jax.Array:
     """Draws a batch of samples: values, error bounds, slacks and controls [3 + known, batch]."""
-    apply, size, dtype, square, part = split.operator
+    apply, size, dtype, square, part, count, _ = split.operator
     vectors = split.leading.vectors
 
     def project(v: jax.Array) -> jax.Array:
         return v - matmul(matmul(v, vectors.T), vectors)
 
-    signs = jax.random.rademacher(key, (_BATCH, size), dtype)
+    signs = jax.random.rademacher(key, (count, size), dtype)
     start = project(project(signs))
     squares = jnp.sum(start * start, 1)
     start = start / jnp.sqrt(squares)[:, None]
@@ -197,17 +192,17 @@ def _draw(split: _Deflated, key: jax.Array, enough: Callable[[jax.Array], jax.Ar
     return samples(found)
 
 
-def _bracketed(
-    split: _Deflated, batch: jax.Array, tolerance: Callable[[jax.Array], jax.Array]
-) -> jax.Array:
+def _bracketed(split: _Split, batch: jax.Array, tolerance: Map) -> jax.Array:
     """Whether the brackets of a batch are small beside the tolerance and its standard error."""
-    rest, error = controlled_mean(batch[0], batch[3:], jnp.ones(_BATCH, bool), split.known)
+    rest, error = controlled_mean(
+        batch[0], batch[3:], jnp.ones(split.operator.batch, bool), split.known
+    )
     value = split.share + rest
     goal = jnp.minimum(0.3 * tolerance(value), 0.5 * error)
     return jnp.mean(batch[1]) <= jnp.maximum(goal, 8 * np.finfo(batch.dtype).eps * value)
 
 
-def _estimate(split: _Deflated, samples: jax.Array, count: jax.Array) -> Estimate:
+def _estimate(split: _Split, samples: jax.Array, count: jax.Array) -> Estimate:
     """Estimate from the first `count` samples; the others are zero."""
     used = jnp.arange(samples.shape[1], dtype=count.dtype) < count
     rest, error = controlled_mean(samples[0], samples[3:], used, split.known)

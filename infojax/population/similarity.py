@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from infojax import _checks, information, spectrum
+from infojax._meshes import replicated
 from infojax.population.statistics import Statistics, is_usable, nan_unless
 
 
+@replicated
 def within_class_entropies(statistics: Statistics, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of the features of each class, `H_α(G(Z_c))`: low where they are alike.
 
@@ -15,7 +17,8 @@ def within_class_entropies(statistics: Statistics, alpha: float = 1.0) -> jax.Ar
       alpha: order, a positive Python number or `math.inf`.
 
     Returns:
-      Entropies in nats [C], in [0, log d]; 0 for a class without samples; NaN as in `interplay`.
+      Entropies in nats, one per slot [m], in [0, log d] up to rounding; 0 for a class without
+      samples; NaN as in `interplay`.
 
     Raises:
       ValueError: alpha <= 0.
@@ -33,6 +36,7 @@ def within_class_entropies(statistics: Statistics, alpha: float = 1.0) -> jax.Ar
     return nan_unless(is_usable(statistics), entropies)
 
 
+@replicated
 def class_mean_entropy(statistics: Statistics, alpha: float = 1.0) -> jax.Array:
     """Matrix entropy of the class means, not centred; `class_interplay` centres them.
 
@@ -55,10 +59,13 @@ def class_mean_entropy(statistics: Statistics, alpha: float = 1.0) -> jax.Array:
     >>> round(float(class_mean_entropy(s)), 4)  # orthogonal means: log 2
     0.6931
     """
-    entropy = information.feature_entropy(statistics.means, alpha)
+    entropy = information.feature_entropy(
+        statistics.means_about(jnp.zeros_like(statistics.references[0])), alpha
+    )
     return nan_unless(is_usable(statistics), entropy)
 
 
+@replicated
 def effective_rank(statistics: Statistics) -> jax.Array:
     """Effective rank of all features, `exp(H(G(Z)))`.
 

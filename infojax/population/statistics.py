@@ -1,169 +1,168 @@
 """Sufficient statistics of the features of a data set: one pass, mergeable, of fixed size."""
 
+import dataclasses
 import functools
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from infojax import _checks, moments
-from infojax.population import compensated
+from infojax import _checks
+from infojax._meshes import replicated
+from infojax.population import collecting, scales, shards
+from infojax.population.sums import Sums
 
 Tree = TypeVar("Tree")
+_FIELDS = [field.name for field in dataclasses.fields(Sums)]
 
 
-class Statistics(NamedTuple):
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=_FIELDS[:-1], meta_fields=_FIELDS[-1:]
+)
+@dataclasses.dataclass(frozen=True)
+class Statistics(Sums):
     """Statistics of N samples in C classes, for entropies, MIR, HDR and neural collapse; a pytree.
 
+    There is one slot per class, or fewer where few of the classes occur: C only bounds the labels.
     Sums are kept as a rounded value and its rounding error, see `infojax.population.compensated`:
-    the error does not grow with N. Second moments of raw features are kept about the class means
-    (Chan, Golub & LeVeque 1983), so nothing cancels when features collapse onto large means.
+    the error does not grow with N. Raw features are divided by a common scale, are summed about a
+    reference per class, so that large means cost no digits, and their second moments are kept about
+    the class means (Chan, Golub & LeVeque 1983), so that nothing cancels at collapse.
 
-    A NaN or inf feature, or under jit a label out of range, makes the sums NaN, and with them
-    every number computed from the statistics.
+    A NaN or inf feature, or under jit a label out of range or too many classes, makes the sums NaN,
+    and with them every number computed from the statistics.
 
     Attributes:
-      counts: samples per class, int32 [C].
-      moment_pairs: `A_c = Σ ẑ_i ẑ_iᵀ` of the normalised features, float [C, 2, d, d].
-      sum_pairs: sums of the raw features per class, float [C, 2, d].
-      scatter_pair: `Σ_c Σ_{i in c} (z_i - μ_c)(z_i - μ_c)ᵀ` of raw features, float [2, d, d].
+      classes: class of each slot, int32 [m]; C for an empty slot.
+      counts: samples per slot, int32 [m].
+      moment_pairs: `A_c = Σ ẑ_i ẑ_iᵀ` of the normalised features, float [m, 2, d, d].
+      references: mean of the first samples of each class, rounded, in units of scale, float [m, d].
+      sum_pairs: `Σ (z_i - reference)` of the raw features, in units of scale, float [m, 2, d].
+      scatter_pair: `Σ_c Σ_{i in c} (z_i - μ_c)(z_i - μ_c)ᵀ` of raw features in units of scale,
+        float [2, d, d].
+      scale: power of two near the largest magnitude of a feature, float [].
+      num_classes: C; not an array.
     """
 
-    counts: jax.Array
-    moment_pairs: jax.Array
-    sum_pairs: jax.Array
-    scatter_pair: jax.Array
-
     @classmethod
-    def zeros(cls, c: int, d: int, dtype: DTypeLike | None = None) -> "Statistics":
+    def zeros(
+        cls, c: int, d: int, dtype: DTypeLike | None = None, *, capacity: int | None = None
+    ) -> "Statistics":
         """Statistics of no samples.
 
         Args:
           c: number of classes C, at least 1.
           d: number of features, at least 1.
           dtype: float32 or float64; the default float dtype if None.
+          capacity: largest number m of classes that occur; C if None.
 
         Returns:
-          Zero statistics; `4 (2 C d² + 2 C d + 2 d²)` bytes in float32.
+          Zero statistics; `4 (2 m d² + 3 m d + 2 d² + 2 m + 1)` bytes in float32.
 
         Raises:
-          ValueError: c or d is not a positive integer, or dtype is neither float32 nor float64.
+          ValueError: c, d or capacity is not a positive integer, or dtype is neither float32 nor
+            float64.
 
         >>> Statistics.zeros(10, 128).moments.shape
         (10, 128, 128)
+        >>> Statistics.zeros(50_000, 128, capacity=10).moments.shape
+        (10, 128, 128)
         """
         c, d = _checks.integer("c", c), _checks.integer("d", d)
-        if c < 1 or d < 1:
-            raise ValueError(f"statistics require c >= 1 and d >= 1, got c = {c}, d = {d}")
+        m = c if capacity is None else min(c, _checks.integer("capacity", capacity))
+        if c < 1 or d < 1 or m < 1:
+            raise ValueError(
+                "statistics require c >= 1, d >= 1 and capacity >= 1, "
+                f"got c = {c}, d = {d}, capacity = {capacity}"
+            )
         dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
         if dtype not in (jnp.float32, jnp.float64):
             raise ValueError(f"statistics must have dtype float32 or float64, got {dtype}")
         return cls(
-            jnp.zeros(c, jnp.int32),
-            jnp.zeros((c, 2, d, d), dtype),
-            jnp.zeros((c, 2, d), dtype),
+            jnp.arange(c, dtype=jnp.int32) if m == c else jnp.full(m, c, jnp.int32),
+            jnp.zeros(m, jnp.int32),
+            jnp.zeros((m, 2, d, d), dtype),
+            jnp.zeros((m, d), dtype),
+            jnp.zeros((m, 2, d), dtype),
             jnp.zeros((2, d, d), dtype),
+            scales.smallest(dtype),
+            c,
         )
-
-    @property
-    def moments(self) -> jax.Array:
-        """Second moments of the normalised features per class, A_c [C, d, d]."""
-        return self.moment_pairs[:, 0] + self.moment_pairs[:, 1]
-
-    @property
-    def sums(self) -> jax.Array:
-        """Sums of the raw features per class [C, d]."""
-        return self.sum_pairs[:, 0] + self.sum_pairs[:, 1]
-
-    @property
-    def means(self) -> jax.Array:
-        """Means of the raw features per class [C, d]; zero for a class without samples."""
-        return self.sums / jnp.maximum(self.counts, 1).astype(self.sum_pairs.dtype)[:, None]
-
-    @property
-    def mean(self) -> jax.Array:
-        """Mean of all raw features [d]; zero without samples."""
-        total = jnp.maximum(jnp.sum(self.counts), 1).astype(self.sum_pairs.dtype)
-        return jnp.sum(self.sums, 0) / total
-
-    @property
-    def centred_means(self) -> jax.Array:
-        """Means of the raw features per class minus the mean of all [C, d].
-
-        Zero for a class without samples; all zero if every one is zero up to rounding.
-        """
-        centred = jnp.where((self.counts > 0)[:, None], self.means - self.mean[None], 0)
-        rounding = 8 * np.finfo(centred.dtype).eps * jnp.max(jnp.abs(self.means))
-        return jnp.where(jnp.max(jnp.abs(centred)) <= rounding, 0, centred)
-
-    @property
-    def scatter(self) -> jax.Array:
-        """Scatter of the raw features about their class means, summed over samples [d, d]."""
-        return self.scatter_pair[0] + self.scatter_pair[1]
 
     def update(self, z: ArrayLike, y: ArrayLike, mask: ArrayLike | None = None) -> "Statistics":
         """Returns the statistics with a batch added.
 
         Takes `4 n d²` operations, half of them for the moments per class and half for the scatter.
         Each call reads and writes the whole statistics, so a few batches of thousands of samples
-        cost less than many small ones.
+        cost less than many small ones. A batch sharded over an explicit mesh is summed where it is.
 
         Args:
-          z: features, floating [n, d]; converted to the dtype of the statistics.
-          y: labels, integer [n], in [0, C).
-          mask: bool [n]; samples with False are ignored, whatever z and y hold there.
+          z: features, floating [n, d] or [..., d]; converted to the dtype of the statistics.
+          y: labels, integer [n] or [...], in [0, C).
+          mask: bool [n] or [...]; samples with False are ignored, whatever z and y hold there.
 
         Returns:
           New statistics. A zero row has no direction: it enters the counts, sums and scatter, but
           adds nothing to the second moments of the normalised features.
 
         Raises:
-          ValueError: wrong shapes or dtypes; the label of a sample that counts is outside [0, C).
-            Labels cannot be checked under jit, where such a label makes the sums NaN instead.
+          ValueError: wrong shapes or dtypes; the label of a sample that counts is outside [0, C);
+            more classes than slots. Labels cannot be checked under jit, where they make the sums
+            NaN instead.
 
         >>> import jax.numpy as jnp
         >>> s = Statistics.zeros(2, 3).update(2 * jnp.eye(3), jnp.array([0, 1, 1]))
         >>> s.counts.tolist(), s.moments[1].diagonal().tolist()
         ([1, 2], [0.0, 1.0, 1.0])
         """
-        z = _checks.real_array("z", z, ndim=2)
-        c, d = self.sum_pairs.shape[0], self.sum_pairs.shape[2]
+        shape, d = np.shape(z)[:-1], self.references.shape[1]
+        z = _checks.features("z", z, np.shape(y))
         if z.shape[1] != d:
             raise ValueError(f"z must have {d} columns, like the statistics, got shape {z.shape}")
-        y = _checks.labels("y", y, z.shape[0])
-        mask = jnp.ones(y.shape, bool) if mask is None else jnp.asarray(mask)
-        if mask.dtype != bool or mask.shape != y.shape:
-            raise ValueError(f"mask must be bool {y.shape}, got {mask.dtype} {mask.shape}")
-        if not isinstance(y, jax.core.Tracer) and not isinstance(mask, jax.core.Tracer):
-            _check_labels(np.asarray(y)[np.asarray(mask)], c)
-        updated: Statistics = _update(self, z, y, mask)
+        y = _checks.labels("y", y, *shape).reshape(-1)
+        kept = _checks.mask(mask, shape)
+        kept = jnp.ones(y.shape, bool) if kept is None else kept
+        _check_labels(self, y, kept)
+        if shards.sample_axes(z):
+            empty = Statistics.zeros(
+                self.num_classes, d, self.sum_pairs.dtype, capacity=self.classes.shape[0]
+            )
+            updated: Statistics = _merge(self, shards.collect(empty, z, y, kept))
+        else:
+            updated = _add(self, z, y, kept)
         return updated
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Returns the statistics of both sets of samples; the order matters only in rounding.
 
         Args:
-          other: statistics of the same shape and dtype.
+          other: statistics of as many classes and features, and of the same dtype. The result has
+            the larger of the two capacities.
 
         Returns:
           New statistics.
 
         Raises:
-          ValueError: the shapes or dtypes differ.
+          ValueError: classes, features or dtypes differ; more classes than slots, which under jit
+            makes the sums NaN instead.
 
         >>> import jax.numpy as jnp
         >>> s = Statistics.zeros(2, 3).update(jnp.eye(3), jnp.array([0, 1, 1]))
         >>> s.merge(s).counts.tolist()
         [2, 4]
         """
-        if self.sum_pairs.shape != other.sum_pairs.shape:
+        shapes = [(s.num_classes, s.references.shape[1]) for s in (self, other)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                "statistics to merge must agree in classes and features, got sums of shape "
-                f"{self.sums.shape} and {other.sums.shape}"
+                "statistics to merge must agree in classes and features, got [C, d] = "
+                f"{list(shapes[0])} and {list(shapes[1])}"
             )
         _checks.same_dtype("self", self.sum_pairs, "other", other.sum_pairs)
+        if self.classes.shape[0] < other.classes.shape[0]:
+            return other.merge(self)
+        _check_capacity(self, other.classes)
         merged: Statistics = _merge(self, other)
         return merged
 
@@ -174,19 +173,29 @@ class Statistics(NamedTuple):
           axis_name: name or names of the mapped axes.
 
         Returns:
-          New statistics, the same on every device.
+          New statistics, the same on every device; NaN if the devices together hold more classes
+          than one has slots.
         """
-        total = Statistics(*jax.lax.psum(tuple(self), axis_name))
-        shift = self.means - total.means
-        between = compensated.weighted_outer(shift, self.counts)
-        return total._replace(
-            scatter_pair=total.scatter_pair.at[1].add(jax.lax.psum(between, axis_name))
-        )
+        return collecting.psum(self, axis_name)
+
+
+_add = replicated(collecting.add)
+_merge = replicated(collecting.merge)
+
+
+def head(statistics: Statistics, w: ArrayLike) -> jax.Array:
+    """Returns the head [C, d] as an array, if it matches the statistics."""
+    w = _checks.real_array("w", w, ndim=2)
+    shape = statistics.num_classes, statistics.references.shape[1]
+    if w.shape != shape:
+        raise ValueError(f"w must have shape {shape} to match the statistics, got {w.shape}")
+    _checks.same_dtype("statistics", statistics.sum_pairs, "w", w)
+    return w
 
 
 def is_usable(statistics: Statistics, *others: jax.Array) -> jax.Array:
     """Whether the statistics hold samples, and neither they nor others NaN or inf, bool []."""
-    finite = [jnp.isfinite(jnp.sum(x)) for x in (statistics.sum_pairs, *others)]
+    finite = [jnp.all(jnp.isfinite(x)) for x in (statistics.sum_pairs, *others)]
     return functools.reduce(jnp.logical_and, finite) & jnp.any(statistics.counts > 0)
 
 
@@ -194,66 +203,34 @@ def nan_unless(usable: jax.Array, tree: Tree) -> Tree:
     """Returns the tree if usable, otherwise with NaN for all its floats."""
 
     def mark(x: jax.Array) -> jax.Array:
-        return jnp.where(usable, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        return _checks.nan_unless(usable, x) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     marked: Tree = jax.tree.map(mark, tree)
     return marked
 
 
-def _check_labels(y: np.ndarray, c: int) -> None:
-    if y.size and (y.min() < 0 or y.max() >= c):
-        raise ValueError(f"y must hold labels in [0, {c}), got {y.min()} to {y.max()}")
+def is_known(*arrays: ArrayLike) -> bool:
+    """Whether the values can be looked at: not under jit, nor on devices of other processes."""
+    traced = any(isinstance(x, jax.core.Tracer) for x in arrays)
+    return not traced and all(x.is_fully_addressable for x in map(jnp.asarray, arrays))
 
 
-@jax.jit
-def _update(statistics: Statistics, z: jax.Array, y: jax.Array, mask: jax.Array) -> Statistics:
-    z = z.astype(statistics.sum_pairs.dtype)
-    n, c = y.shape[0], statistics.counts.shape[0]
-    counted = mask & (y >= 0) & (y < c)
-    poison = jnp.where(jnp.all(counted == mask), 0, jnp.nan).astype(z.dtype)
-    y = jnp.where(counted, y.astype(jnp.int32), c)
-    new = jnp.bincount(y, length=c + 1)[:c].astype(jnp.int32)
-    start = jnp.cumsum(new) - new
-    size = compensated.block_size(n, c)
-    # Under shard_map, loops require that this zero varies over the axes of all arguments.
-    anchor = (z[0, 0] == 0) & (y[0] == 0) & (statistics.counts[0] == 0)
-    zero = jnp.where(anchor, 0, 0).astype(z.dtype)
-    order = jnp.pad(moments.sorted_order(y, c), (0, size), constant_values=n)
-
-    def add_class(
-        scatter: jax.Array, of_class: tuple[jax.Array, ...]
-    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        old_count, moment, total, start, new = of_class
-
-        def add_block(i: jax.Array, carry: compensated.ClassSums) -> compensated.ClassSums:
-            rows = jax.lax.dynamic_slice(order, (start + i * size,), (size,))
-            rows = jnp.where(jnp.arange(size, dtype=new.dtype) < new - i * size, rows, n)
-            return compensated.add_block(carry, z.at[rows].get(mode="fill", fill_value=0), rows < n)
-
-        blocks = -(-new // size)
-        before = zero + old_count.astype(z.dtype), zero + moment, zero + total, scatter
-        after = jax.lax.fori_loop(0, blocks, add_block, compensated.ClassSums(*before))
-        return after.scatter, (old_count + new, after.moment, after.total)
-
-    scatter, by_class = jax.lax.scan(
-        add_class,
-        zero + jnp.zeros_like(statistics.scatter),
-        (statistics.counts, statistics.moment_pairs, statistics.sum_pairs, start, new),
-    )
-    counts, moment_pairs, sum_pairs = by_class
-    scatter_pair = compensated.add(statistics.scatter_pair, scatter)
-    return Statistics(counts, moment_pairs, sum_pairs + poison, scatter_pair)
+def _check_labels(statistics: Statistics, y: jax.Array, mask: jax.Array) -> None:
+    if not is_known(y, mask):
+        return
+    known, c = np.asarray(y)[np.asarray(mask)], statistics.num_classes
+    if known.size and (known.min() < 0 or known.max() >= c):
+        raise ValueError(f"y must hold labels in [0, {c}), got {known.min()} to {known.max()}")
+    _check_capacity(statistics, known)
 
 
-@jax.jit
-def _merge(a: Statistics, b: Statistics) -> Statistics:
-    n, m = a.counts.astype(a.sums.dtype), b.counts.astype(b.sums.dtype)
-    weight = n * m / jnp.maximum(n + m, 1)
-    merge_classes = jax.vmap(compensated.merge)
-    scatter = compensated.merge(a.scatter_pair, b.scatter_pair)
-    return Statistics(
-        a.counts + b.counts,
-        merge_classes(a.moment_pairs, b.moment_pairs),
-        merge_classes(a.sum_pairs, b.sum_pairs),
-        compensated.add(scatter, compensated.weighted_outer(a.means - b.means, weight)),
-    )
+def _check_capacity(statistics: Statistics, new: ArrayLike) -> None:
+    if statistics.is_dense or not is_known(statistics.classes, new):
+        return
+    held = np.union1d(np.asarray(statistics.classes), np.asarray(new))
+    number, m = int(np.sum(held < statistics.num_classes)), statistics.classes.shape[0]
+    if number > m:
+        raise ValueError(
+            f"the samples are of {number} classes, but the statistics have {m} slots; "
+            f"set capacity={number} or more in Statistics.zeros"
+        )

@@ -10,7 +10,7 @@ import pytest
 
 import infojax
 from infojax import collapse, population, spectrum
-from infojax.population import Statistics, krylov, measures
+from infojax.population import Statistics, estimates, features, krylov
 from tests import reference
 from tests.population.populations import collected, problem, values
 
@@ -22,7 +22,7 @@ def small_limits(monkeypatch):
     The limits are read when a function is traced, so every test jits a function of its own rather
     than reuse another's compiled function.
     """
-    monkeypatch.setattr(measures, "_DENSE", 0)
+    monkeypatch.setattr(estimates, "DENSE", 0)
     return monkeypatch
 
 
@@ -117,7 +117,7 @@ def test_estimate_from_features_without_moments(small_limits):
     got = jax.jit(lambda *zyw: population.interplay_of_features(*zyw))(z, y, w)
     assert got.route == "lanczos"
     np.testing.assert_allclose(got.mir, exact.mir, atol=3 * got.standard_error.mir)
-    small_limits.setattr(measures, "_MOMENTS", 0)
+    small_limits.setattr(features, "_COPIES", 2**40)
     run = jax.jit(functools.partial(population.interplay_of_features, rtol=3e-3))
     got = run(z, y, w)
     assert got.route == "lanczos" and 0 < got.standard_error.mir <= 3e-3 * got.mir
@@ -129,9 +129,9 @@ def test_estimate_from_features_without_moments(small_limits):
 
 def test_arguments_are_checked_on_every_route(small_limits):
     z, y, w = problem(600, 20, 12)
-    small_limits.setattr(measures, "_MOMENTS", 0)
+    small_limits.setattr(features, "_COPIES", 2**40)
     for changed, words in (
-        ({"w": w[:, :19]}, "as many columns"),
+        ({"w": w[:, :19]}, "same number of columns"),
         ({"y": y[:-1]}, "y must be integer class labels of shape"),
         ({"y": y.astype(np.float32)}, "y must be integer class labels"),
         ({"rtol": -1.0}, "rtol >= 0"),
@@ -145,8 +145,8 @@ def test_arguments_are_checked_on_every_route(small_limits):
 @pytest.mark.parametrize("route", ["dense", "moments", "samples"])
 def test_nan_makes_every_number_nan(route, small_limits):
     z, y, w = problem(300, 20, 12)
-    small_limits.setattr(measures, "_DENSE", 5000 if route == "dense" else 0)
-    small_limits.setattr(measures, "_MOMENTS", 0 if route == "samples" else 2**26)
+    small_limits.setattr(estimates, "DENSE", 5000 if route == "dense" else 0)
+    small_limits.setattr(features, "_COPIES", 2**40 if route == "samples" else 6)
     z[3, 2] = np.nan
     got = jax.jit(lambda *zyw: population.interplay_of_features(*zyw))(z, y, w)
     floats = [x for x in jax.tree.leaves(got) if jnp.issubdtype(x.dtype, jnp.floating)]
