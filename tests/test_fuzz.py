@@ -109,7 +109,7 @@ def _fuzz(examples):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@_fuzz(40)
+@_fuzz(15)
 @given(case=cases())
 def test_agrees_with_float64(name, case):
     check(name, case)

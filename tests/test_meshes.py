@@ -122,7 +122,7 @@ def assert_sharded_as(slopes, args):
         assert x.sharding.is_equivalent_to(y.sharding, x.ndim)
 
 
-@pytest.mark.parametrize("with_set_mesh", [False, True])
+@pytest.mark.parametrize("with_set_mesh", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES)
 def test_explicit_mesh_under_jit(case, with_set_mesh):
     """Values are replicated, and gradients sharded as the arguments."""
@@ -135,7 +135,7 @@ def test_explicit_mesh_under_jit(case, with_set_mesh):
     assert_sharded_as(slopes, args)
 
 
-@pytest.mark.parametrize("with_set_mesh", [False, True])
+@pytest.mark.parametrize("with_set_mesh", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("case", CASES)
 def test_explicit_mesh_eagerly(case, with_set_mesh):
     """JAX itself needs `set_mesh` for the eager gradient of `jnp.sum(z**2)`."""

@@ -44,9 +44,11 @@ def arguments():
     return z, y.astype(np.int32), jnp.asarray(w), np.arange(200) % 3 > 0
 
 
-@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto])
+@pytest.mark.parametrize(
+    "kind", [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("with_mesh", [False, True])
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_numbers_of_one_device(kind, with_mesh, jit):
     z, y, w, mask = arguments()
     zeros, mesh = Statistics.zeros(C, D), mesh_of(kind)
