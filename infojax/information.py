@@ -231,14 +231,6 @@ def samples(
     return z, y, w, jnp.all(inside if kept is None else inside | ~kept)
 
 
-def sample_arguments(
-    z: ArrayLike, y: ArrayLike, w: ArrayLike
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checks features, labels and head, and returns them with unit rows."""
-    z, y, w, _ = samples(z, y, w)
-    return moments.unit_rows(z), y, moments.unit_rows(w)
-
-
 def _kept(x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Returns rows [n, d] with zeros, which entropies ignore, where the mask is False."""
     return x if mask is None else jnp.where(mask[:, None], x, 0)

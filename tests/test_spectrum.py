@@ -256,7 +256,7 @@ def test_negative_trace_gives_nan():
 
 def test_spectrum_of_any_scale():
     w = jnp.array([3.0, 1.0, 0.0, 2.0])
-    for scale in (1e-37, 5e37):
+    for scale in (1e-37, 1e38):
         np.testing.assert_allclose(of_spectrum(w * scale), of_spectrum(w), rtol=1e-6)
 
 
