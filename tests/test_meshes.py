@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 import infojax
 from infojax import losses
+from infojax.methods import freematch
 
 N, D, C = 16, 3, 4
 AXES = {"explicit": AxisType.Explicit, "auto": AxisType.Auto}
@@ -77,6 +78,16 @@ CASES = {
         "z v | mask",
     ),
     "global_interplay": (losses.global_interplay, "z v |"),
+    "FreeMatch": (lambda q: freematch.update(freematch.init(D), q)[:2], "z |"),
+    "FixMatch": (lambda q: freematch.fixed_threshold(freematch.init(D), q)[1], "z |"),
+    "unsupervised_loss": (
+        lambda x, y: freematch.unsupervised_loss(x, y % D, x[:, 0] * 0 + 1),
+        "z | y",
+    ),
+    "fairness_loss": (
+        lambda x: freematch.fairness_loss(freematch.init(D), x, x[:, 0] * 0 + 1),
+        "z |",
+    ),
     "cross_modal_alignment": (cross_modal("classwise"), "z w | y"),
     "cross_modal_alignment modal": (cross_modal("modal"), "z w | y"),
     "cross_modal_alignment all": (cross_modal("all"), "z w | y"),
@@ -157,6 +168,33 @@ def test_automatic_mesh(case):
     assert_close(value, expected(case)[0])
     assert_close(slopes, expected(case)[1])
     assert_close(f(*args), expected(case)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_mapped_functions_see_the_samples_of_their_device(case):
+    """Under pmap, and under shard_map with either check_vma."""
+    f, gradient, args = problem(case)
+    names = CASES[case][1].replace("|", "").split()
+    by_first = lambda *args: (f(*args), gradient(*args)[0])  # noqa: E731
+    in_two = [x.reshape(2, -1, *x.shape[1:]) for x in args]
+    axes = tuple(0 if name in SAMPLES else None for name in names)
+    pairs = [
+        pair if axis == 0 else (x, x) for x, pair, axis in zip(args, in_two, axes, strict=True)
+    ]
+    halves = [jax.tree.leaves(jax.jit(by_first)(*half)) for half in zip(*pairs, strict=True)]
+    want = [np.stack(pair) for pair in zip(*halves, strict=True)]
+    stacked = [pair if axis == 0 else x for x, pair, axis in zip(args, in_two, axes, strict=True)]
+    assert_close(jax.pmap(by_first, "data", in_axes=axes)(*stacked), want)
+    for check_vma in (True, False):
+        mapped = jax.shard_map(
+            lambda *args: jax.tree.map(lambda x: x[None], by_first(*args)),
+            mesh=mesh("auto"),
+            in_specs=tuple(P("data") if axis == 0 else P() for axis in axes),
+            out_specs=P("data"),
+            check_vma=check_vma,
+        )
+        assert_close(jax.jit(mapped)(*args), want)
 
 
 def test_other_transformations():
