@@ -36,7 +36,7 @@ def replicated(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
         arrays = [x for x, b in zip(leaves, is_array, strict=True) if b]
-        with _entered_mesh(sharded):
+        with entered_mesh(sharded):
             result: R = jax.sharding.auto_axes(of_arrays, out_sharding=PartitionSpec())(*arrays)
             return result
 
@@ -50,7 +50,7 @@ def _on_explicit_mesh(leaf: Any) -> bool:
     return not mesh.empty and AxisType.Explicit in mesh.axis_types
 
 
-def _entered_mesh(x: jax.Array) -> AbstractContextManager[Any]:
+def entered_mesh(x: jax.Array) -> AbstractContextManager[Any]:
     """A context with the mesh of x: its devices too where x is an array, not a tracer."""
     mesh = jax.typeof(x).sharding.mesh
     if jax.sharding.get_abstract_mesh() == mesh:

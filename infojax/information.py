@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from infojax import _checks, moments, spectrum
 from infojax._meshes import replicated
-from infojax._products import scaled
+from infojax._products import matmul, scaled
 from infojax.matrices import Interplay, combine
 
 
@@ -258,8 +258,7 @@ def _interplay_by_class(
     counts = jnp.bincount(y, length=c).astype(w_hat.dtype)
     head = moments.smaller_product(jnp.sqrt(counts)[:, None] * w_hat)
     if n <= d * min(c, d):
-        of_labels = moments.outer_product(w_hat).at[y].get(mode="clip").at[:, y].get(mode="clip")
-        joint = moments.outer_product(z_hat) * of_labels
+        joint = moments.outer_product(z_hat) * _gram_of_labels(w_hat, y)
     else:
         joint = moments.joint_moment(
             moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat)
@@ -269,6 +268,14 @@ def _interplay_by_class(
         spectrum.product_entropy(head, alpha),
         spectrum.product_entropy(joint, alpha),
     )
+
+
+def _gram_of_labels(w_hat: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns `G(W)[y, y]` [n, n] by products, whose derivatives scatter nothing."""
+    if w_hat.shape[0] > w_hat.shape[1]:
+        return moments.outer_product(_rows_of_labels(w_hat, y))
+    one_hot = jax.nn.one_hot(y, w_hat.shape[0], dtype=w_hat.dtype)
+    return matmul(matmul(one_hot, moments.outer_product(w_hat)), one_hot.T)
 
 
 def _rows_of_labels(w: jax.Array, y: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from infojax import _checks
@@ -27,7 +28,8 @@ def unit_rows(z: ArrayLike) -> jax.Array:
     z = _checks.real_array("z", z, ndim=2)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(z), -1, keepdims=True))
     is_zero = largest == 0
-    z = z / jnp.where(is_zero, 1, largest)  # the norm is scale invariant
+    # The norm is scale invariant; XLA may multiply by the reciprocal, which must be normal.
+    z = z / jnp.where(is_zero, 1, jnp.minimum(largest, 2.0 ** (np.finfo(z.dtype).maxexp - 3)))
     square = jnp.sum(z * z, -1, keepdims=True)
     return jnp.where(is_zero, 0, z / jnp.sqrt(jnp.where(is_zero, 1, square)))
 

@@ -93,3 +93,10 @@ def test_class_interplay_under_large_means(ratio, spread):
     z = (spread * z).astype(np.float32)
     got = jax.jit(infojax.class_interplay)(z, y, w)
     np.testing.assert_allclose(got, reference.class_interplay(z, y, w), rtol=1e-3)
+
+
+def test_rows_up_to_the_largest_float():
+    z = Z / np.abs(Z).max() * np.finfo(np.float32).max
+    got = jax.jit(infojax.feature_entropy)(z), jax.jit(infojax.gram)(z)
+    np.testing.assert_allclose(got[0], infojax.feature_entropy(Z), rtol=1e-5)
+    np.testing.assert_allclose(got[1], infojax.gram(Z), atol=1e-6)

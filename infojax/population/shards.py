@@ -6,7 +6,7 @@ from typing import TypeVar
 import jax
 from jax.sharding import AxisType, PartitionSpec
 
-from infojax._meshes import _entered_mesh
+from infojax._meshes import entered_mesh
 from infojax.population import collecting
 from infojax.population.sums import Sums
 
@@ -35,7 +35,7 @@ def collect(empty: S, z: jax.Array, y: jax.Array, mask: jax.Array) -> S:
       The sums, replicated over the mesh.
     """
     axes = sample_axes(z)
-    with _entered_mesh(z):
+    with entered_mesh(z):
         collected: S = _collect(empty, z, y, mask, axes)
     return collected
 

@@ -148,13 +148,13 @@ class Pair:
         return [p.returncode for p in self.started], *zip(*outputs, strict=True)
 
 
-LONGER = ["--config.num_steps=400", "--config.eval_every=20", "--config.checkpoint_every=20"]
+LONGER = ["--config.num_steps=240", "--config.eval_every=20", "--config.checkpoint_every=20"]
 
 
 def test_signals_and_kills(launcher, tmp_path):
     """SIGTERM to one process, then a kill of one; a single process finishes the run."""
     pair = Pair(launcher, tmp_path, *LONGER)
-    pair.wait_for(40)
+    pair.wait_for(20)
     pair.started[1].send_signal(signal.SIGTERM)
     codes, out, err = pair.ended()
     assert codes == [143, 143], err
@@ -165,18 +165,18 @@ def test_signals_and_kills(launcher, tmp_path):
     assert str(stopped) in {p.name for p in (tmp_path / "checkpoints").iterdir()}
 
     pair = Pair(launcher, tmp_path, *LONGER)
-    pair.wait_for(stopped + 40)
+    pair.wait_for(stopped + 20)
     pair.started[1].kill()
     codes, _, err = pair.ended()  # in bounded time
     assert codes[0] not in (0, 143), err
-    assert stopped + 40 <= last_step(tmp_path) < 400
+    assert stopped + 20 <= last_step(tmp_path) < 240
 
     code, out, err = launcher.run(tmp_path, *LONGER)
     assert (code, err) == (0, "")
     assert [s["processes"] for s in workdirs.starts(tmp_path)] == [2, 2, 1]
     steps = [r["step"] for r in read_records(tmp_path)]
     assert steps == sorted(set(steps))
-    assert (steps[0], steps[-1]) == (0, 400)
+    assert (steps[0], steps[-1]) == (0, 240)
     seconds = [r["seconds"] for r in read_records(tmp_path)]
     assert seconds == sorted(seconds)
 

@@ -41,14 +41,13 @@ def uninterrupted(launcher, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(launcher, tmp_path_factory):
-    """A run that was stopped four times: its directory, and how each start ended."""
+    """A run that was stopped three times: its directory, and how each start ended."""
     workdir = tmp_path_factory.mktemp("interrupted")
     stops = []
     for signum, after in (
         (signal.SIGINT, 100),
         (signal.SIGTERM, 250),
-        (signal.SIGKILL, 400),
-        (signal.SIGKILL, 700),
+        (signal.SIGKILL, 500),
     ):
         result = launcher.stop(workdir, *LONGER, signum=signum, after=after)
         stops.append((*result, last_step(workdir)))
@@ -133,10 +132,6 @@ def test_summary(uninterrupted):
         assert observation["text"]
 
 
-def test_compilations_are_cached(launcher, uninterrupted):
-    assert len(list((launcher.cache / "infojax" / "xla").iterdir())) > 5
-
-
 def test_run_again_when_done(launcher, uninterrupted):
     """Nothing is trained or recorded again; figures and environment.json are rewritten."""
 
@@ -180,14 +175,14 @@ def test_signals_before_training(launcher, tmp_path, signum):
 
 
 def test_killed_in_mid_run(interrupted):
-    for returned, out, err, last in interrupted[1][2:4]:
-        assert (returned, out, err) == (-9, begun(interrupted[0]), "")
-        assert last < 1500
+    returned, out, err, last = interrupted[1][2]
+    assert (returned, out, err) == (-9, begun(interrupted[0]), "")
+    assert last < 1500
 
 
 def test_truncated_checkpoint(interrupted):
     workdir, stops = interrupted
-    returned, out, err, last = stops[4]
+    returned, out, err, last = stops[3]
     assert (returned, out, last) == (0, done(workdir), 1500)
     damaged, resuming = err.splitlines()
     assert re.match(r"checkpoint of step \d+ is damaged \(.+\): set aside", damaged)

@@ -9,7 +9,7 @@ import pytest
 
 from infojax.training import read_records
 from launch.runs import load_run
-from tests.launch.launcher import ROOT
+from tests.launch.launcher import ROOT, assert_refused
 
 MODULE = '''
 """An MLP on digits, full batch, with MIR and HDR of test features."""
@@ -83,14 +83,11 @@ def get_config(variant="cpu"):
 """
 
 
-def _launch(directory, *arguments):
-    command = [sys.executable, "-m", "launch", "--config=config.py", *arguments]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(directory)])}
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
-
-
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mine", "mine.mlp"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mlp.py").write_text(MODULE)
     (tmp_path / "config.py").write_text(CONFIG)
@@ -99,7 +96,9 @@ def written(tmp_path):
 
 
 def test_runs_and_is_drawn(written):
-    done = _launch(written, "--workdir=run")
+    command = [sys.executable, "-m", "launch", "--config=config.py", "--workdir=run"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(written)])}
+    done = subprocess.run(command, cwd=written, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     run = load_run(written / "run")
     assert [len(history) for history in run.histories] == [4, 4]
@@ -116,30 +115,25 @@ def test_runs_and_is_drawn(written):
     assert (written / "run" / "figures" / "mlp.png").stat().st_size > 10_000
 
 
-def test_what_is_missing_is_said_before_training(written):
+def test_what_is_missing_is_said_before_training(written, main):
     path = written / "mine" / "mlp.py"
     path.write_text(path.read_text().replace("def figures", "def drawn"))
-    done = _launch(written, "--workdir=run")
-    assert done.returncode == 2
-    assert done.stderr == "launch: experiment = 'mine.mlp' cannot be run: mine.mlp has no figures\n"
+    message = "experiment = 'mine.mlp' cannot be run: mine.mlp has no figures"
+    assert_refused(main(f"--config={written / 'config.py'}"), message)
     assert not (written / "run").exists()
 
 
-def test_a_field_that_the_config_lacks(written):
+def test_a_field_that_the_config_lacks(written, main):
     path = written / "config.py"
     path.write_text(path.read_text().replace(", learning_rate=0.01", ""))
-    done = _launch(written, "--workdir=run")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "launch: the config has no field 'learning_rate', which mine.mlp needs\n"
-    )
+    refused = main(f"--config={path}", checked_stdout=False)
+    assert_refused(refused, "the config has no field 'learning_rate', which mine.mlp needs")
     assert read_records(written / "run") == []
 
 
-def test_a_defect_in_it_keeps_its_traceback(written):
+def test_a_defect_in_it_keeps_its_traceback(written, main):
     """A missing file is a bug of the experiment, not a full disk."""
     path = written / "mine" / "mlp.py"
     path.write_text(path.read_text().replace("data, model =", "open('nowhere')\n    data, model ="))
-    done = _launch(written, "--workdir=run")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
+    with pytest.raises(FileNotFoundError):
+        main(f"--config={written / 'config.py'}")

@@ -28,8 +28,15 @@ def masked(n=400, d=7, c=5):
     return (z[mask], y[mask], w), (*spoilt, w), mask
 
 
-@pytest.mark.parametrize("limit", [5000, 0])
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("limit", "jit"),
+    [
+        pytest.param(5000, False, marks=pytest.mark.slow),
+        (5000, True),
+        (0, False),
+        pytest.param(0, True, marks=pytest.mark.slow),
+    ],
+)
 def test_mask_leaves_rows_out(limit, jit, monkeypatch):
     monkeypatch.setattr(estimates, "DENSE", limit)
     kept, spoilt, mask = masked()
@@ -89,7 +96,7 @@ def test_products_with_the_joint_matrix(n, c, rows, x64):
     np.testing.assert_allclose(operator.apply(v), v @ joint / np.trace(joint), atol=1e-14)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_more_classes_than_samples(jit, by_products):
     """Only classes that occur take part; nothing of the size of C² exists."""
     n, d, c = 700, 24, 30_000
@@ -124,6 +131,7 @@ def test_memory_chooses_the_route_or_says_what_would_do(monkeypatch):
         run(memory=1e9)
 
 
+@pytest.mark.slow
 def test_small_batches_of_probes_are_roughly_calibrated(by_products):
     z, y, w = problem(600, 20, 12)
     exact = reference.sample_interplay(z, y, w)[3]
@@ -152,6 +160,7 @@ def debugging():
             jax.config.update(name, False)
 
 
+@pytest.mark.slow
 def test_no_nan_or_inf_arises_on_the_way(debugging):
     z, y, w = problem(12, 4, 3)
     s = Statistics.zeros(9, 4, capacity=3).update(z, y * 2)

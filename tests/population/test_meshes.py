@@ -47,7 +47,7 @@ def arguments():
 @pytest.mark.parametrize(
     "kind", [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("with_mesh", [False, True])
+@pytest.mark.parametrize("with_mesh", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_numbers_of_one_device(kind, with_mesh, jit):
     z, y, w, mask = arguments()
@@ -101,7 +101,7 @@ def test_a_second_mesh_axis():
     np.testing.assert_allclose(got.moments, expected.moments, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", [2**31, 270_000])
+@pytest.mark.parametrize("memory", [pytest.param(2**31, marks=pytest.mark.slow), 270_000])
 def test_estimates_on_a_mesh(memory, monkeypatch):
     monkeypatch.setattr(estimates, "DENSE", 0)
     z, y, w, _ = arguments()

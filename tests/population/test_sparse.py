@@ -126,6 +126,7 @@ def test_psum_on_these_devices():
     check_devices()
 
 
+@pytest.mark.slow
 def test_psum_on_eight_devices():
     run_on_eight(check_devices)
 

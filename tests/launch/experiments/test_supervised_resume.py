@@ -32,6 +32,7 @@ def _final_state(workdir):
         return checkpoints.restore(template)
 
 
+@pytest.mark.slow
 def test_bit_for_bit(launcher, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert launcher.run(whole, *LONGER) == (0, done(whole, "supervised"), "")
