@@ -10,7 +10,7 @@ env: .venv/.made
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infojax needs Python 3.11 or newer; use make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,stream,wandb,test]'
 	touch $@
 
 # Figure 7 of Song et al. 2024: a few minutes on two cores. An interrupted demo goes on.
@@ -47,5 +47,5 @@ bench: env .venv/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)
 
 .venv/.bench: pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,test,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,stream,wandb,test,bench]'
 	touch $@

@@ -62,14 +62,14 @@ def build(name: str, depth: int) -> Task:
     import jax
 
     from infojax import Interplay, losses, training
-    from launch import classification, updates
+    from launch import classification, networks, updates
 
     config = _config(depth)
     data = _random_images()
     if "alone" in name:
         zero = Interplay(*[jax.numpy.float32(0)] * 6)
         losses.global_interplay = lambda *_: zero
-    model = classification.make_model(config, data.num_classes)
+    model = networks.make_model(config, data.train.images.shape[1:], data.num_classes)
     update = updates.make_update(config, model, data)
     advance = classification.make_advance(update)
     measure: Any = None  # only training is timed
@@ -107,6 +107,7 @@ def _config(depth: int) -> Any:
 
     config = get_config("paper")
     config.update({"depth": depth, "mi_weight": 0.1, "id_weight": 0.1})
+    config.wide_resnet_form = "tensorflow"  # as in reference_wide_resnet.py
     config.update({"flip": False, "crop_padding": 0})
     return config
 

@@ -1,5 +1,6 @@
 """Variants of a configuration: named sets of changes to its settings."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ def apply(config: ConfigDict, variant: str, variants: Variants) -> ConfigDict:
     """
     if variant not in variants:
         *others, last = variants
-        raise ValueError(f"unknown variant {variant!r}; use {', '.join(others)} or {last}")
+        close = difflib.get_close_matches(variant, list(variants), n=1)
+        hint = f"did you mean {close[0]}? The variants are" if close else "use"
+        raise ValueError(f"unknown variant {variant!r}; {hint} {', '.join(others)} or {last}")
     config.update(variants[variant])
     return config

@@ -10,11 +10,11 @@ part of the repository: data_dir, or INFOJAX_CROSSMODAL_DIR, names the directory
 `python -m launch.extract_features` writes one from a directory of images.
 
 Variants:
-  cpu: 1, 2, 4, 8, 16 shots, five seeds of shots; 4.5 minutes on two cores. CMA narrows the modality
-    gap but does not change accuracy: of 60 differences (4 models, 3 heads, 5 numbers of shots) one
-    interval excludes zero, in favour of CE alone. Texts in the batch help at one and two shots.
-  paper: twenty seeds, 20 minutes.
-  smoke: one file, 1 and 2 shots, two seeds, seconds.
+  cpu: 4.5 minutes on two cores; 1 to 16 shots, five seeds. CMA narrows the modality gap but does
+    not change accuracy: of 60 differences (4 models, 3 heads, 5 numbers of shots) one interval
+    excludes zero, in favour of CE alone. Texts in the batch help at one and two shots.
+  paper: 20 minutes on two cores; twenty seeds.
+  smoke: seconds; one file of features, 1 and 2 shots, two seeds.
 """
 
 import os

@@ -1,18 +1,19 @@
-"""Linear mode connectivity: MIR and HDR between two networks, Figures 3, 4 of Song et al. 2024.
+"""MIR and HDR between two networks, Figures 3 and 4 of Song et al. 2024.
 
     python -m launch --config=configs/mode_connectivity.py:cpu --workdir=runs/mode_connectivity
 
-Two networks start from the same parameters and see the data in different orders and augmentations.
-MIR and HDR are measured at 30 points of the straight line between them, with BatchNorm statistics
-that are interpolated, recomputed from training batches, or taken from the first network.
+Linear mode connectivity: two networks start from the same parameters and see the data in different
+orders and augmentations. MIR and HDR are measured at 30 points of the straight line between them,
+with BatchNorm statistics that are interpolated, recomputed from training batches, or taken from the
+first network.
 
 Variants:
-  cpu: CIFAR-10, a WideResNet-10-1 of stride 2, three learning rates, two pairs each; 33 minutes on
-    one core. Error barriers at 3e-2, 3e-3, 3e-4: 0.35, 0.07, 0.002 with interpolated statistics,
+  cpu: 33 minutes on one core; three learning rates, two pairs. CIFAR-10, a WideResNet-10-1 of
+    stride 2. Error barriers at 3e-2, 3e-3, 3e-4: 0.35, 0.07, 0.002 with interpolated statistics,
     0.14, 0.04, 0.002 with recomputed ones.
-  paper: CIFAR-10, WideResNet-28-2.
-  paper_cifar100: CIFAR-100, WideResNet-28-8.
-  smoke: digits, seconds.
+  paper: for an accelerator; CIFAR-10, WideResNet-28-2.
+  paper_cifar100: for an accelerator; CIFAR-100, WideResNet-28-8.
+  smoke: seconds; digits.
 """
 
 from ml_collections import ConfigDict
@@ -29,8 +30,9 @@ _VARIANTS: _variants.Variants = {
         "recompute_batches": 40,
         "num_seeds": 2,
     },
-    "paper": {},
-    "paper_cifar100": {"dataset": "cifar100", "width": 8, "learning_rates": (3e-2,)},
+    "paper": supervised.PAPER,
+    "paper_cifar100": supervised.PAPER
+    | {"dataset": "cifar100", "width": 8, "learning_rates": (3e-2,)},
     "smoke": supervised.SMOKE
     | {"learning_rates": (3e-2, 3e-3), "num_omegas": 5, "recompute_batches": 2, "num_seeds": 2},
 }

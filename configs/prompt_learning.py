@@ -1,4 +1,4 @@
-"""Prompt learning (CoOp) with cross-modal alignment: Song et al. 2024, arXiv:2409.16767.
+"""Prompt learning (CoOp) with cross-modal alignment: Song et al., arXiv:2409.16767.
 
     python -m launch --config=configs/prompt_learning.py:cpu --workdir=runs/prompt_learning
         --config.checkpoint=clip.safetensors --config.data_dir=IMAGES
@@ -10,9 +10,9 @@ weights (vision transformers; a torch file needs torch), data_dir holds one dire
 class.
 
 Variants:
-  cpu: ViT-B/32, 4 shots, one seed; a few seconds per step on two cores.
-  paper: 16 shots, three seeds; for an accelerator.
-  smoke: a small random model on scikit-learn's digits, at chance; seconds.
+  cpu: a few seconds per step on two cores; 4 shots, one seed. ViT-B/32.
+  paper: for an accelerator; 16 shots, three seeds.
+  smoke: seconds; a small random model on digits, at chance.
 """
 
 from ml_collections import ConfigDict

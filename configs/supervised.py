@@ -6,11 +6,21 @@ from ml_collections import ConfigDict
 
 from configs import _variants
 
-DIGITS: dict[str, Any] = {"dataset": "digits", "flip": False, "crop_padding": 1}
+DIGITS: dict[str, Any] = {
+    "dataset": "digits",
+    "flip": False,
+    "crop_padding": 1,
+    "vit_patch": 2,
+    "vit_width": 64,
+    "vit_depth": 4,
+}
 # A WideResNet-10-1 on digits, in seconds.
 SMOKE: dict[str, Any] = DIGITS | {
     "depth": 10,
     "width": 1,
+    "mlp_width": 64,
+    "vit_width": 32,
+    "vit_depth": 2,
     "train_size": 256,
     "num_steps": 12,
     "batch_size": 32,
@@ -29,6 +39,9 @@ SMALL: dict[str, Any] = {
     "depth": 10,
     "width": 1,
     "first_stride": 2,
+    "vit_patch": 8,
+    "vit_width": 64,
+    "vit_depth": 4,
     "batch_size": 128,
     "num_steps": 1200,
     "learning_rate": 0.1,
@@ -47,7 +60,9 @@ MEDIUM: dict[str, Any] = SMALL | {
     "checkpoint_every": 300,
     "steps_per_call": 10,
 }
-VARIANTS: _variants.Variants = {"cpu": MEDIUM, "paper": {}, "smoke": SMOKE}
+# The network of the papers' code base.
+PAPER: dict[str, Any] = {"wide_resnet_form": "torchssl"}
+VARIANTS: _variants.Variants = {"cpu": MEDIUM, "paper": PAPER, "smoke": SMOKE}
 
 
 def base(dataset: str) -> ConfigDict:
@@ -60,15 +75,21 @@ def base(dataset: str) -> ConfigDict:
     config.dataset = dataset  # digits, a TFDS set, a directory, an .npz or hf:NAME (docs/data.md)
     config.data_dir = ""  # if empty, TFDS_DATA_DIR from the environment, or TFDS's default
     config.image_size = 0  # side to resize to; 0: images must have one size
+    config.stream = False  # read images batch by batch, if they exceed a device's memory
     config.train_size = 0  # training images to use; 0: all
     config.validation_fraction = 0.0  # share of them to evaluate on instead of the test split
     config.flip, config.crop_padding = True, 4
 
+    config.model = "wide_resnet"  # mlp, vit, or package.module:function (docs/models.md)
+    config.wide_resnet_form = "tensorflow"  # of Google's FixMatch; or torchssl, or usb
     config.depth, config.width = 28, 2
     config.num_groups = 3  # 4 for images of 96 x 96
     config.first_stride = 1  # 2 for images of 96 x 96
     config.batchnorm_decay = 0.999
     config.batchnorm_sync = True
+    config.mlp_depth, config.mlp_width = 2, 512  # hidden layers
+    config.vit_patch = 4  # side of the patches, a divisor of the images'
+    config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4
     config.compute_dtype = "float32"  # or bfloat16
 
     config.batch_size = 64  # global
@@ -110,4 +131,4 @@ def grid(
     config.num_seeds = 3
     metrics = ("test/accuracy", "test/mir_32", "test/hdr_32")
     smoke = SMOKE | {"points": smoke_points, "table_metrics": metrics, "num_seeds": 2}
-    return _variants.apply(config, variant, {"cpu": SMALL, "paper": {}, "smoke": smoke})
+    return _variants.apply(config, variant, {"cpu": SMALL, "paper": PAPER, "smoke": smoke})

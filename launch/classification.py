@@ -4,7 +4,6 @@ From data to metric: the loss in `launch.updates` draws a batch from its source,
 `training.train_step` updates the state, `evaluation.make_measure` measures it.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +14,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from infojax import training
-from infojax.data import images
+from infojax.data import disk, images
 from infojax.errors import UserError
-from infojax.models.wide_resnet import WideResNet, head_of
+from infojax.models.classifier import Classifier
 from infojax.training import evaluation
-from launch import updates
+from launch import networks, streams, updates
 from launch.runs import evaluated_split
 from launch.settings import check_at_least, check_below_one, check_choice
 
@@ -29,7 +28,7 @@ TRACED = frozenset(
 )
 
 Measure = Callable[[str, Any, Any, evaluation.Shards], training.Metrics]
-MakeUpdate = Callable[[ConfigDict, WideResNet, images.ImageData], training.Update]
+MakeUpdate = Callable[[ConfigDict, Classifier, images.ImageData], training.Update]
 
 
 class Program(NamedTuple):
@@ -47,7 +46,7 @@ class Program(NamedTuple):
 
     data: images.ImageData
     split: str
-    model: WideResNet
+    model: Classifier
     update: training.Update
     advance: training.Advance
     measure: Measure
@@ -57,14 +56,15 @@ class Program(NamedTuple):
 def build(config: ConfigDict, make_update: MakeUpdate = updates.make_update) -> Program:
     """Returns the data, and the functions that train and measure on them."""
     data = load_data(config)
-    model = make_model(config, data.num_classes)
+    model = networks.make_model(config, data.train.images.shape[1:], data.num_classes)
     update = make_update(config, model, data)
     forward, sizes = make_forward(model, data), tuple(config.metric_batch_sizes)
     measures = (
-        evaluation.make_measure(forward, head_of, evaluation.Metrics(sizes, population))
+        evaluation.make_measure(forward, model.head_of, evaluation.Metrics(sizes, population))
         for population in (False, True)
     )
-    return Program(data, evaluated_split(config), model, update, make_advance(update), *measures)
+    advance = streams.make_advance(update) if config.stream else make_advance(update)
+    return Program(data, evaluated_split(config), model, update, advance, *measures)
 
 
 def make_advance(update: training.Update) -> training.Advance:
@@ -74,7 +74,8 @@ def make_advance(update: training.Update) -> training.Advance:
 
 def load_data(config: ConfigDict) -> images.ImageData:
     """Returns the images to train and to evaluate on."""
-    data = images.load(config.dataset, config.data_dir, config.image_size)
+    load = disk.load if config.stream else images.load
+    data = load(config.dataset, config.data_dir, config.image_size)
     data = images.subset(data, config.train_size, config.validation_fraction)
     if max(config.metric_batch_sizes) > len(data.test.labels):
         raise UserError(
@@ -84,26 +85,12 @@ def load_data(config: ConfigDict) -> images.ImageData:
     return data
 
 
-def make_model(config: ConfigDict, num_classes: int) -> WideResNet:
-    """Returns the network of a config."""
-    return WideResNet(
-        num_classes,
-        config.depth,
-        config.width,
-        config.num_groups,
-        config.first_stride,
-        config.batchnorm_decay,
-        training.AXIS if config.batchnorm_sync else None,
-        jnp.dtype(config.compute_dtype),
-    )
-
-
-def make_forward(model: WideResNet, data: images.ImageData) -> evaluation.Forward:
+def make_forward(model: Classifier, data: images.ImageData) -> evaluation.Forward:
     """Returns the network in evaluation: uint8 images to features and logits."""
 
     def forward(params, model_state, batch):
-        variables = {"params": params, "batch_stats": model_state["batch_stats"]}
-        return model.apply(variables, updates.standardise(data, batch), train=False)
+        z, logits, _ = model.apply(params, model_state, updates.standardise(data, batch), False)
+        return z, logits
 
     return forward
 
@@ -117,17 +104,18 @@ def init_state(
       program: shared by all seeds.
       config: of this run, which sets the optimiser's hyperparameters.
       seed: of the parameters.
-      methods: states of methods that the loss updates, kept beside the BatchNorm statistics.
+      methods: states of methods that the loss updates, kept beside the model's.
     """
-    init = jax.jit(functools.partial(program.model.init, train=False))
     example = np.zeros((1, *program.data.train.images.shape[1:]), np.float32)
-    variables = dict(init(jax.random.key(seed), example))
+    params, model_state = jax.jit(program.model.init)(jax.random.key(seed), example)
     update = program.update._replace(optimizer=updates.make_optimizer(config))
-    return training.init_state(update, variables.pop("params"), variables | dict(methods or {}))
+    return training.init_state(update, params, model_state | dict(methods or {}))
 
 
-def make_source(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> updates.Source:
+def make_source(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> Any:
     """Puts the training images and a seed's key on every device of this process.
+
+    It is an `updates.Source`; of images that are streamed, the `streams.Batches`.
 
     Streams differ in order and augmentation; parameters are drawn independently of them.
     """
@@ -135,6 +123,8 @@ def make_source(program: Program, config: ConfigDict, seed: int, stream: int = 1
     weights = updates.Weights(*(jnp.float32(config[name]) for name in names))
     key = jax.random.fold_in(jax.random.key(seed), stream)
     x, y = program.data.train
+    if config.stream:
+        return streams.Batches(program.data.train, key, weights, config)
     return training.replicate(updates.Source(jnp.asarray(x), jnp.asarray(y), key, weights))
 
 
@@ -215,19 +205,27 @@ def check(config: ConfigDict) -> None:
     check_choice(config, "information_terms", ("entropies", "ratios"))
 
 
+def check_in_memory(config: ConfigDict) -> None:
+    """Raises UserError if the images of an experiment that draws from memory are streamed."""
+    if config.stream:
+        raise UserError(
+            f"experiment {config.experiment} draws its images from memory: set stream = False "
+            "(supervised training and grids of it can stream)"
+        )
+
+
 def check_shared(config: ConfigDict) -> None:
     """Raises UserError for settings of data, network and optimiser that cannot be run."""
     positive = (
         *("num_seeds", "num_steps", "batch_size", "eval_every", "checkpoint_every"),
-        *("steps_per_call", "width", "num_groups", "first_stride", "eval_batch_size"),
+        *("steps_per_call", "eval_batch_size"),
     )
     not_negative = (
         *("seed", "learning_rate", "weight_decay"),
         *("mi_weight", "id_weight", "crop_padding", "image_size"),
     )
     check_at_least(config, dict.fromkeys(positive, 1) | dict.fromkeys(not_negative, 0))
-    if config.depth < 10 or (config.depth - 4) % 6:
-        raise UserError(f"depth must be 6 n + 4 (10, 16, 22, 28), got {config.depth}")
+    networks.check(config)
     sizes, chunk = config.metric_batch_sizes, config.eval_batch_size
     if not sizes or not all(isinstance(n, int) and n > 1 and chunk % n == 0 for n in sizes):
         raise UserError(
@@ -236,5 +234,5 @@ def check_shared(config: ConfigDict) -> None:
         )
     if not set(config.population_splits) <= {"train", "test", "validation"}:
         raise UserError("population_splits may hold 'train', 'test' and 'validation' only")
-    check_below_one(config, "ema_decay", "batchnorm_decay", "momentum")
+    check_below_one(config, "ema_decay", "momentum")
     check_choice(config, "compute_dtype", ("float32", "bfloat16"))

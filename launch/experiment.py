@@ -1,18 +1,17 @@
 """What an experiment is: a module that `config.experiment` names, found and checked before it runs.
 
-A name without dots is a module of `launch.experiments`; a name with dots is any module that Python
-can import, so that an experiment may live in a package of its own.
+An experiment may live in a package of its own: `launch.modules` finds it by name.
 """
 
-import importlib
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ml_collections import ConfigDict
 
-from infojax.errors import UserError
+from launch import modules
 from launch.plots import Figures
 from launch.runs import Run
+from launch.trained import Network
 
 
 class Experiment(Protocol):
@@ -23,6 +22,26 @@ class Experiment(Protocol):
 
     def figures(self, runs: list[Run]) -> Figures:
         """Draws the figures of one run, or of several on the same axes, by name."""
+
+
+class Loadable(Experiment, Protocol):
+    """An experiment whose trained networks `launch.runs.load` reads."""
+
+    def read_network(self, config: ConfigDict, directory: Path) -> Network:
+        """Returns the network that a config trains, as found in the directory of a seed."""
+
+
+def why_not_longer(module: Experiment) -> str | None:
+    """Why a run that has begun cannot be given a larger `num_steps`.
+
+    Args:
+      module: an experiment, which says so as `WHY_NOT_LONGER`.
+
+    Returns:
+      The reason; "" if it can, and ends in what it would have been with that `num_steps` from the
+      start; None if the experiment does not say.
+    """
+    return getattr(module, "WHY_NOT_LONGER", None)
 
 
 class Sweepable(Experiment, Protocol):
@@ -50,7 +69,7 @@ def load(name: str) -> Experiment:
     Raises:
       UserError: there is no such module, or it lacks a function.
     """
-    return cast(Experiment, _module(name, "experiment", ("run", "figures")))
+    return cast(Experiment, modules.find(name, "experiment", ("run", "figures")))
 
 
 def load_sweepable(name: str) -> Sweepable:
@@ -60,20 +79,4 @@ def load_sweepable(name: str) -> Sweepable:
       UserError: there is no such module, or it lacks a name of `Sweepable`.
     """
     names = ("TRACED", "check", "build", "run_seed")
-    return cast(Sweepable, _module(name, "point_experiment", names))
-
-
-def _module(name: str, field: str, needed: tuple[str, ...]) -> Any:
-    path = name if "." in name else f"launch.experiments.{name}"
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name and not f"{path}.".startswith(f"{error.name}."):
-            raise  # the experiment exists, but something it imports does not
-        raise UserError(f"{field} = {name!r} is unknown: there is no module {path}") from error
-    except (TypeError, ValueError) as error:  # of names that are empty or begin with a dot
-        raise UserError(f"{field} = {name!r} is not the name of a module") from error
-    missing = [attribute for attribute in needed if not hasattr(module, attribute)]
-    if missing:
-        raise UserError(f"{field} = {name!r} cannot be run: {path} has no {', '.join(missing)}")
-    return module
+    return cast(Sweepable, modules.find(name, "point_experiment", names))

@@ -11,7 +11,7 @@ from infojax.data import images, randaugment
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.methods import freematch
-from infojax.models.wide_resnet import WideResNet, head_of
+from infojax.models.classifier import Classifier
 from launch import updates
 
 METHODS = ("supervised", "fixmatch", "freematch")
@@ -75,7 +75,7 @@ class _Pseudo(NamedTuple):
     mask: jax.Array
 
 
-def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.Update:
+def make_update(config: ConfigDict, model: Classifier, data: images.ImageData) -> training.Update:
     """Returns the update of semi-supervised training."""
     terms = _LABELLED_TERMS + _UNLABELLED_TERMS * (config.method != "supervised")
     return training.Update(
@@ -86,16 +86,15 @@ def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -
     )
 
 
-def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.LossFn:
+def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) -> training.LossFn:
     """`CE + w_u L_u + w_f L_f - λ_mi I + λ_id |ΔH|` of a batch that is drawn here."""
     b = config.batch_size // jax.device_count()
     m = config.unlabelled_ratio * b
 
     def loss_fn(params, model_state, source: Source, index):
         batch = _drawn(config, source, index)
-        (features, logits), model_state = updates.forward_in_training(
-            model, data, params, model_state, batch.images
-        )
+        inputs = updates.standardise(data, batch.images)
+        features, logits, model_state = model.apply(params, model_state, inputs, True)
         y, mask, z = batch.labels, jnp.ones(b, jnp.float32), features[:b]
         loss = jnp.mean(losses.cross_entropy(logits[:b], y))
         terms = {"cross_entropy": loss, "accuracy": updates.accuracy(logits[:b], y)}
@@ -106,11 +105,11 @@ def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) ->
             )
             loss += source.weights.unsupervised * found["unsupervised"]
             loss += source.weights.fairness * found["fairness"]
-            model_state["freematch"] = state
+            model_state = model_state | {"freematch": state}
             terms |= found
             z = jnp.concatenate([z, features[b + m :]])
             y, mask = (jnp.concatenate(x) for x in ((y, pseudo.labels), (mask, pseudo.mask)))
-        information = _information_terms(z, y, mask, head_of(params)[0])
+        information = _information_terms(z, y, mask, model.head_of(params)[0])
         loss += (
             source.weights.id * information["entropy_difference"]
             - source.weights.mi * information["mutual_information"]

@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 
 from infojax import information, training
 from infojax._trees import named_leaves
+from infojax.errors import UserError
 from infojax.methods import pruning
+from infojax.models.classifier import Classifier
 from infojax.training import evaluation, processes
 from launch import classification, updates
 
@@ -32,6 +34,7 @@ class Program(NamedTuple):
       features: function of params, model_state and images, with a leading device axis.
       compare: see `make_compare`.
       shards: of the test images.
+      head: names of the parameters that the head consists of.
     """
 
     config: ConfigDict
@@ -40,6 +43,7 @@ class Program(NamedTuple):
     features: Callable[[Any, Any, jax.Array], jax.Array]
     compare: Callable[[list[jax.Array], list[jax.Array], jax.Array], dict[str, jax.Array]]
     shards: evaluation.Shards
+    head: frozenset[str]
 
     def features_of(self, params: Any, model_state: Any) -> list[jax.Array]:
         """Features of the test images, chunk by chunk, of replicated parameters."""
@@ -52,8 +56,8 @@ class Program(NamedTuple):
 
     def prunable(self, path: str, leaf: jax.Array) -> bool:
         """Whether a parameter may be pruned: kernels; the head's only if so configured."""
-        is_head = path.startswith("head/")
-        return pruning.is_kernel(path, leaf) and (self.config.prune_head or not is_head)
+        is_kernel = path.rpartition("/")[2] == "kernel" and pruning.is_kernel(path, leaf)
+        return is_kernel and (self.config.prune_head or path not in self.head)
 
 
 class Trained(NamedTuple):
@@ -82,25 +86,44 @@ def build(config: ConfigDict, finetune: ConfigDict) -> Program:
     Args:
       config: of the program.
       finetune: of fine-tuning, as a supervised run would have it.
+
+    Raises:
+      UserError: the model has no parameters that may be pruned.
     """
     network = classification.build(finetune, _make_masked_update)
     forward = classification.make_forward(network.model, network.data)
-    return Program(
+    shapes = _shapes(network.model, network.data)
+    program = Program(
         config,
         finetune,
         network,
         training.mapped(lambda *arguments: forward(*arguments)[0]),
         make_compare(tuple(config.metric_batch_sizes)),
         evaluation.shard(network.data.test, config.eval_batch_size),
+        head_leaves(network.model, shapes),
     )
+    if not any(program.prunable(name, leaf) for name, leaf in named_leaves(shapes)):
+        raise UserError(f"model = {config.model!r} has no parameters named kernel outside its head")
+    return program
 
 
-def _make_masked_update(config: ConfigDict, model: Any, data: Any) -> training.Update:
-    """The update of supervised training, with an optimiser that keeps a mask."""
+def head_leaves(model: Classifier, shapes: Any) -> frozenset[str]:
+    """Names of the parameters on which the head's rows and biases depend."""
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype), shapes)
+    gradient = jax.grad(lambda params: sum(map(jnp.sum, model.head_of(params))))(params)
+    return frozenset(name for name, x in named_leaves(gradient) if np.any(x))
+
+
+def _shapes(model: Classifier, data: Any) -> Any:
+    """Shapes and dtypes of the parameters."""
     example = np.zeros((1, *data.train.images.shape[1:]), np.float32)
-    init = functools.partial(model.init, train=False)
-    shapes = jax.eval_shape(init, jax.random.key(0), example)["params"]
-    everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), shapes)
+    return jax.eval_shape(model.init, jax.random.key(0), example)[0]
+
+
+def _make_masked_update(config: ConfigDict, model: Classifier, data: Any) -> training.Update:
+    """The update of supervised training, with an optimiser that keeps a mask."""
+    everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), _shapes(model, data))
     update = updates.make_update(config, model, data)
     return update._replace(optimizer=pruning.masked(update.optimizer, everything))
 

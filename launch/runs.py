@@ -1,12 +1,25 @@
 """Runs as read from their directories, for figures and reports."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from infojax.errors import UserError
 from infojax.training import read_records
+from launch import modules, settings, trained
+from launch.trained import Trained
+
+# What image classification ran before these were settings.
+_OLDER = {
+    "model": "wide_resnet",
+    "wide_resnet_form": "tensorflow",
+    "image_size": 0,
+    "stream": False,
+}
+_FORMS = {"tensorflow": "", "torchssl": " (TorchSSL)", "usb": " (USB)"}
 
 Record = dict[str, float]
 History = list[Record]
@@ -41,6 +54,48 @@ def load_run(workdir: Path) -> Run:
     return Run(workdir.resolve().name, workdir, config, histories)
 
 
+def load(workdir: str | Path, seed: int | None = None) -> Trained:
+    """Reads a trained network; changes nothing, and works beside a process that trains it.
+
+    Args:
+      workdir: directory of a run of image classification or grokking, or of a point of a grid.
+      seed: which seed of a run of several; None for the first.
+
+    Returns:
+      Its config, records, evaluated parameters and features: see `Trained`.
+
+    Raises:
+      UserError: it is not such a run, has no such seed, or holds no intact checkpoint yet.
+    """
+    seeds, read = _readable(Path(workdir))
+    if seed is not None and seed not in seeds:
+        known = ", ".join(map(str, seeds))
+        raise UserError(f"{workdir} is a run of seed {known}, not of seed {seed}")
+    return read(seeds[0] if seed is None else seed)
+
+
+def load_seeds(workdir: str | Path) -> list[Trained]:
+    """Reads all seeds of a run as `load` does; they share a network, which is compiled once."""
+    seeds, read = _readable(Path(workdir))
+    return [read(seed) for seed in seeds]
+
+
+def _readable(workdir: Path) -> tuple[list[int], Callable[[int], Trained]]:
+    """Returns the seeds of a run, and a function that reads one of them."""
+    config = settings.copied(ConfigDict(read_config(workdir)))
+    module = modules.find(config.experiment, "experiment", ())
+    if not hasattr(module, "read_network"):
+        grid = (workdir / "points").is_dir()
+        hint = f"; load one of the runs in {workdir / 'points'}" if grid else ""
+        raise UserError(
+            f"{workdir} is a run of {config.experiment}, which keeps no single network{hint}"
+        )
+    seeds = list(range(config.seed, config.seed + config.num_seeds))
+    places = {s: workdir if len(seeds) == 1 else workdir / f"seed-{s}" for s in seeds}
+    network = module.read_network(config, places[seeds[0]])
+    return seeds, lambda seed: trained.read(workdir, config, seed, places[seed], network)
+
+
 def read_config(workdir: Path) -> dict[str, Any]:
     """Returns what ran in a directory.
 
@@ -56,7 +111,22 @@ def read_config(workdir: Path) -> dict[str, Any]:
         config = None
     if not isinstance(config, dict) or "experiment" not in config:
         raise UserError(f"{path} is damaged: it holds no config of an experiment")
-    return config
+    return _OLDER | config if "first_stride" in config else config
+
+
+def model_name(config: Mapping[str, Any]) -> str:
+    """Describes the network of image classification, such as "WideResNet-28-2"."""
+    match config["model"]:
+        case "wide_resnet":
+            form = _FORMS[config["wide_resnet_form"]]
+            stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
+            return f"WideResNet-{config['depth']}-{config['width']}{form}{stride}"
+        case "mlp":
+            return f"MLP-{config['mlp_depth']}x{config['mlp_width']}"
+        case "vit":
+            return f"ViT-{config['vit_depth']}x{config['vit_width']}/{config['vit_patch']}"
+        case function:
+            return str(function)
 
 
 def the_only(runs: list[Run]) -> Run:

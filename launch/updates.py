@@ -1,6 +1,6 @@
 """Updates of image classifiers: the batch that a step draws, its loss, and the optimiser."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.matrices import Interplay
-from infojax.models.wide_resnet import WideResNet, head_of
+from infojax.models.classifier import Classifier
 
 INFORMATION_TERMS = ("mutual_information", "entropy_difference", "mir", "hdr")
 _TERMS = ("cross_entropy", *INFORMATION_TERMS, "accuracy")
-_SAMPLING, _AUGMENTATION = 0, 1  # random streams of a source's key
+WHY_NOT_LONGER = "the learning rate follows a cosine over num_steps"
+SAMPLING, _AUGMENTATION = 0, 1  # random streams of a source's key
 
 
 class Weights(NamedTuple):
@@ -31,8 +32,8 @@ class Source(NamedTuple):
     """What every replica draws its share of a batch from.
 
     Attributes:
-      images: uint8 [n, h, w, channels].
-      labels: int32 [n].
+      images: uint8 [n, h, w, channels]; of streamed images, this replica's share of the batch.
+      labels: int32 [n], of these images.
       key: JAX random key of sampling and augmentation.
       weights: of the loss.
     """
@@ -43,7 +44,7 @@ class Source(NamedTuple):
     weights: Weights
 
 
-def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.Update:
+def make_update(config: ConfigDict, model: Classifier, data: images.ImageData) -> training.Update:
     """Returns the update of supervised training."""
     return training.Update(
         _make_loss(config, model, data),
@@ -52,17 +53,6 @@ def make_update(config: ConfigDict, model: WideResNet, data: images.ImageData) -
         config.accumulate_steps,
         _TERMS,
     )
-
-
-def forward_in_training(
-    model: WideResNet, data: images.ImageData, params: Any, model_state: Any, batch: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array], Any]:
-    """Features and logits of uint8 images, and the state with BatchNorm statistics renewed."""
-    variables = {"params": params, "batch_stats": model_state["batch_stats"]}
-    outputs, statistics = model.apply(
-        variables, standardise(data, batch), train=True, mutable=["batch_stats"]
-    )
-    return outputs, {**model_state, **statistics}
 
 
 def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
@@ -93,22 +83,25 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     )
 
 
-def _make_loss(config: ConfigDict, model: WideResNet, data: images.ImageData) -> training.LossFn:
+def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) -> training.LossFn:
     """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
     size = config.batch_size // (config.accumulate_steps * jax.device_count())
     n, ratios = len(data.train.labels), config.information_terms == "ratios"
 
     def loss_fn(params, model_state, source: Source, index):
         positions = positions_of_replica(index, size)
-        rows = shuffled_epochs(jax.random.fold_in(source.key, _SAMPLING), positions, n)
+        if config.stream:  # the parts of the batch, one after another
+            rows = index % config.accumulate_steps * size + jnp.arange(size, dtype=jnp.int32)
+        else:
+            rows = shuffled_epochs(jax.random.fold_in(source.key, SAMPLING), positions, n)
         augmentation = jax.random.fold_in(source.key, _AUGMENTATION)
         batch = flip_and_crop(
             augmentation, source.images, rows, positions, config.crop_padding, config.flip
         )
         y, weights = source.labels[rows], source.weights
-        (z, logits), model_state = forward_in_training(model, data, params, model_state, batch)
+        z, logits, model_state = model.apply(params, model_state, standardise(data, batch), True)
         ce = jnp.mean(losses.cross_entropy(logits, y, weights.smoothing))
-        shared = losses.global_interplay(z, head_of(params)[0][y], training.AXIS)
+        shared = losses.global_interplay(z, model.head_of(params)[0][y], training.AXIS)
         terms = information_terms(shared)
         gain, cost = ("mir", "hdr") if ratios else INFORMATION_TERMS[:2]
         loss = ce - weights.mi * terms[gain] + weights.id * terms[cost]

@@ -56,11 +56,17 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def prepare(workdir: Path, config: ConfigDict) -> None:
+def prepare(workdir: Path, config: ConfigDict, why_not_longer: str | None = None) -> None:
     """Creates a work directory, or checks that it holds a run of the same config.
 
     A run begins with its first record or checkpoint. Until then, for example after settings that
     could not be run, another config replaces the one in the directory.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      why_not_longer: as in `experiment.why_not_longer`: if "", a run that has begun may be given a
+        larger `num_steps`.
 
     Raises:
       UserError: the directory holds a run of another config, or cannot be written.
@@ -68,12 +74,11 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
     resolved = json.loads(config.to_json())
     begun = _has_begun(workdir)
     if begun:
-        _check_same(workdir, resolved)
+        _check_same(workdir, resolved, why_not_longer)
     try:
         with storage.writing(workdir):
             workdir.mkdir(parents=True, exist_ok=True)
-        if not begun:
-            storage.write_json(workdir / "config.json", resolved)
+        storage.write_json(workdir / "config.json", resolved)
         storage.write_json(workdir / "environment.json", [*starts(workdir), _environment()])
     except StorageError as error:
         raise UserError(str(error)) from error
@@ -94,7 +99,7 @@ def _has_begun(workdir: Path) -> bool:
     return recorded or any(workdir.rglob("checkpoints/[0-9]*"))
 
 
-def _check_same(workdir: Path, new: dict[str, Any]) -> None:
+def _check_same(workdir: Path, new: dict[str, Any], why_not_longer: str | None) -> None:
     path = workdir / "config.json"
     try:
         old = json.loads(path.read_text())
@@ -104,7 +109,13 @@ def _check_same(workdir: Path, new: dict[str, Any]) -> None:
         raise UserError(f"{path} cannot be read, but a run has begun there; use another --workdir")
     text = functools.partial(json.dumps, sort_keys=True)  # in which 64 and 64.0 differ
     names = [n for n in sorted({*old, *new}) if text(old.get(n)) != text(new.get(n))]
-    if names:
+    longer = names == ["num_steps"] and old["num_steps"] < new["num_steps"]
+    if longer and why_not_longer:
+        raise UserError(
+            f"{workdir} holds a run of {old['num_steps']} steps that cannot be continued to "
+            f"{new['num_steps']}: {why_not_longer}; use another --workdir"
+        )
+    if names and not (longer and why_not_longer == ""):
         changes = ", ".join(f"{n}: {old.get(n)} there, {new.get(n)} here" for n in names)
         raise UserError(
             f"{workdir} holds a run of another config ({changes}); use another --workdir"
@@ -115,8 +126,8 @@ def _environment() -> dict[str, Any]:
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "git_commit": _git_commit(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "git_commit": git_commit(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "devices": [str(device) for device in jax.devices()],
@@ -124,15 +135,16 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Returns the version of an installed package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _git_commit() -> str | None:
-    """The commit of this source tree, marked as dirty when files have changed."""
+def git_commit() -> str | None:
+    """Returns the commit of this source tree, marked as dirty when files have changed."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
     try:
         done = subprocess.run(

@@ -26,9 +26,11 @@ import numpy as np
 from IPython.display import Image, display
 from scipy import stats
 
+from infojax import sample_interplay
+from infojax.population import interplay_of_features as of_all
 from infojax.training.recorder import read_records
 from launch import experiment, plots
-from launch.runs import load_run
+from launch.runs import load, load_run
 
 # %matplotlib inline
 runs = []  # for example [Path("../runs/cifar10"), Path("../runs/cifar10-smoothed")]
@@ -119,6 +121,24 @@ for run in loaded:
         print(
             f"{run.name}: {name} with accuracy {stats.spearmanr(accuracy, values).statistic:+.2f}"
         )
+
+# %% [markdown]
+# ## A trained network on new data
+#
+# `load` reads the evaluated parameters of a run; `features` takes inputs as its data hold them.
+# Here they are all pairs of numbers; for image classification, put in images of your own.
+
+# %%
+trained = load(runs[0])
+if trained.config.experiment == "grokking":
+    inputs = np.stack(np.divmod(np.arange(trained.config.modulus**2), trained.config.modulus), 1)
+    labels = inputs.sum(1) % trained.config.modulus
+else:
+    inputs, labels = trained.data().test  # images uint8 [n, h, w, channels]
+z, logits = trained.features(inputs)
+w, bias = trained.head
+batch, whole = (f(z[:m], labels[:m], w) for f, m in ((sample_interplay, 64), (of_all, len(z))))
+print(f"step {trained.step}: MIR {batch.mir:.3f} of 64 inputs, {whole.mir:.3f} of all {len(z)}")
 
 # %% [markdown]
 # ## The figures of the paper

@@ -22,7 +22,10 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 
-collect_ignore = ["models/make_clip_fixture.py"]  # needs open_clip
+collect_ignore = [  # need torch
+    "models/make_clip_fixture.py",
+    "models/make_wide_resnet_fixture.py",
+]
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ _KEYS = {"train": ("images", "labels"), "test": ("test_images", "test_labels")}
 _FORM = "uint8 [n, h, w] or [n, h, w, channels]"
 
 
-def read(name: str) -> cache.Arrays:
+def read(name: str, check_size: Callable[[str, int], None] = memory.check) -> cache.Arrays:
     """Reads an .npz file; arrays of Python objects are never loaded.
 
     Args:
       name: the file, with images uint8 [n, h, w] or [n, h, w, channels] and integer labels [n].
+      check_size: called with a name and the bytes of images before they are read.
 
     Returns:
       `train_images` uint8 [n, h, w, channels], `train_labels` int32 [n], and, if the file holds
       them, `test_images` and `test_labels`.
 
     Raises:
-      UserError: the file does not exist or does not have this form, or its images exceed
-        `memory.limit`.
+      UserError: the file does not exist or does not have this form, or its images are
+        too large.
     """
     path = Path(name).expanduser()
     if not path.is_file():
@@ -35,12 +37,12 @@ def read(name: str) -> cache.Arrays:
         raise UserError(f"{path} is no .npz file; write it with numpy.savez")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return _read(path, file)
+            return _read(path, file, check_size)
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}); write it again") from error
 
 
-def _read(path: Path, file: Any) -> cache.Arrays:
+def _read(path: Path, file: Any, check_size: Callable[[str, int], None]) -> cache.Arrays:
     arrays: cache.Arrays = {}
     for split, (images, labels) in _KEYS.items():
         present = [key for key in (images, labels) if key in file.files]
@@ -52,13 +54,13 @@ def _read(path: Path, file: Any) -> cache.Arrays:
                 f"{path} has no array {missing!r}; it must hold images and labels, and may hold "
                 f"test_images and test_labels (found: {', '.join(file.files) or 'none'})"
             )
+        check_size(f"{path}: {images}", file.zip.getinfo(f"{images}.npy").file_size)
         arrays[f"{split}_images"] = _images(path, images, file)
         arrays[f"{split}_labels"] = _labels(path, labels, file, len(arrays[f"{split}_images"]))
     return arrays
 
 
 def _images(path: Path, key: str, file: Any) -> np.ndarray:
-    memory.check(f"{path}: {key}", file.zip.getinfo(f"{key}.npy").file_size)
     images = _array(path, key, file)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
         raise UserError(

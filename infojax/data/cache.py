@@ -33,12 +33,14 @@ class Reading(NamedTuple):
       files: all files that are read; with none, nothing is cached.
       options: what else determines the arrays.
       read: reads the arrays.
+      what: names the arrays in messages.
     """
 
     name: str
     files: Sequence[Path]
     options: str
     read: Callable[[], Arrays]
+    what: str = "images"
 
 
 def directory() -> Path:
@@ -73,7 +75,7 @@ def fetch(reading: Reading, where: Path | None = None) -> Arrays:
         arrays = reading.read()
         _store(path, arrays, f"{name}-{place}-*.npz")
     elif jax.process_index() == 0:
-        print(f"{reading.name}: images from the cache {path}", file=sys.stderr, flush=True)
+        print(f"{reading.name}: {reading.what} from the cache {path}", file=sys.stderr, flush=True)
     return arrays
 
 

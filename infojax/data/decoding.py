@@ -50,13 +50,13 @@ def decode(
         tqdm(total=count, unit="image", desc=title, disable=None) as bar,
     ):
         while batch := list(itertools.islice(waiting, _AT_ONCE)):
-            decoded = pool.map(lambda item: _read(item[0], item[1], image_size), batch)
+            decoded = pool.map(lambda item: read(item[0], item[1], image_size), batch)
             for (name, _), row, pixels in zip(batch, rows, decoded, strict=False):
                 if images is None:
                     images = _empty(title, (count, *pixels.shape))
                 if pixels.shape[-1] > images.shape[-1]:
                     images = _coloured(title, images)
-                _check_size(name, pixels, images)
+                check_size(name, pixels, images)
                 images[row] = pixels
             bar.update(len(batch))
     assert images is not None, "no files"
@@ -77,7 +77,8 @@ def fitted(pixels: np.ndarray, image_size: int) -> np.ndarray:
     return _array(_fit(image, image_size))
 
 
-def _read(name: str, file: File, image_size: int) -> np.ndarray:
+def read(name: str, file: File, image_size: int) -> np.ndarray:
+    """Decodes one image as `decode` does; returns uint8 [h, w, channels], 1 or 3 channels."""
     try:
         with Image.open(file) as opened:
             if image_size:
@@ -113,7 +114,8 @@ def _coloured(title: str, images: np.ndarray) -> np.ndarray:
     return np.repeat(images, 3, -1)
 
 
-def _check_size(name: str, pixels: np.ndarray, images: np.ndarray) -> None:
+def check_size(name: str, pixels: np.ndarray, images: np.ndarray) -> None:
+    """Raises UserError if an image differs in size from others [..., h, w, channels]."""
     own, others = (" x ".join(map(str, x.shape[-3:-1])) for x in (pixels, images))
     if own != others:
         raise UserError(

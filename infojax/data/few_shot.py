@@ -63,7 +63,9 @@ def load(directory: Path, name: str) -> Features:
     path = directory / f"{name}.npz"
     if not path.exists():
         raise UserError(
-            f"there are no features at {path}: set data_dir to their directory, or extract them"
+            f"there are no features at {path}: set --config.data_dir (or INFOJAX_CROSSMODAL_DIR) "
+            "to the directory of the .npz files, or write them with "
+            "python -m launch.extract_features"
         )
     try:
         with path.open("rb") as stream, np.load(stream) as file:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from infojax.data import cache, decoding
+from infojax.data.stored import Place
 from infojax.errors import UserError
 
 PREFIX = "hf:"
@@ -21,16 +22,64 @@ _READ_AT_ONCE = 500
 
 
 def reading(name: str, image_size: int) -> cache.Reading:
-    """Finds a data set, which the library downloads if necessary.
+    """Returns a data set, to be read into memory.
 
     Args:
-      name: `hf:NAME` or `hf:NAME:CONFIG`; NAME is a set of the Hugging Face hub, or a directory
-        written by `save_to_disk` or readable by `load_dataset`.
+      name: as in `_find`.
       image_size: as in `decoding.decode`.
 
     Returns:
       Arrays to read: `train_images`, `train_labels`, and, if there is a split test, `test_images`
       and `test_labels`.
+
+    Raises:
+      UserError: as in `_find`.
+    """
+    raw, image, label = _find(name)
+    files = [file for rows in raw.values() for file in _cached(rows)]
+    return cache.Reading(
+        name, files, f"image_size={image_size}", lambda: _read(name, raw, image, label, image_size)
+    )
+
+
+def places(name: str, image_size: int) -> dict[str, Place]:
+    """Returns a data set whose images are read when they are used; as `reading` does."""
+    raw, image, label = _find(name)
+    return {
+        split: _place(f"{name} {split}", rows, image, label, image_size)
+        for split, rows in raw.items()
+    }
+
+
+def _place(title: str, rows: Any, image: str, label: str, image_size: int) -> Place:
+    images = rows.select_columns([image])
+
+    def name_of(row: int) -> str:
+        return f"{title}: the image of row {row}"
+
+    def read(chosen: np.ndarray) -> list[np.ndarray]:
+        cells = images[chosen.tolist()][image]
+        files = [_file(title, row, cell) for row, cell in zip(chosen, cells, strict=True)]
+        return [decoding.read(name, file, image_size) for name, file in files]
+
+    labels = lambda: _labels(title, rows, label)  # noqa: E731
+    return Place(title, _cached(rows), f"image_size={image_size}", read, labels, name_of)
+
+
+def _cached(rows: Any) -> list[Path]:
+    """The files that hold a split."""
+    return [Path(file["filename"]) for file in rows.cache_files]
+
+
+def _find(name: str) -> tuple[dict[str, Any], str, str]:
+    """Finds a data set, which the library downloads if necessary.
+
+    Args:
+      name: `hf:NAME` or `hf:NAME:CONFIG`; NAME is a set of the Hugging Face hub, or a directory
+        written by `save_to_disk` or readable by `load_dataset`.
+
+    Returns:
+      The splits with encoded images, and the names of the columns of images and of labels.
 
     Raises:
       UserError: the library is not installed, or the data set cannot be loaded or does not hold
@@ -47,10 +96,7 @@ def reading(name: str, image_size: int) -> cache.Reading:
         split: rows.select_columns(list(columns)).cast_column(image, library.Image(decode=False))
         for split, rows in splits.items()
     }
-    files = [Path(file["filename"]) for rows in raw.values() for file in rows.cache_files]
-    return cache.Reading(
-        name, files, f"image_size={image_size}", lambda: _read(name, raw, image, label, image_size)
-    )
+    return raw, image, label
 
 
 def _library() -> Any:
@@ -108,11 +154,15 @@ def _read(name: str, splits: dict[str, Any], image: str, label: str, size: int) 
     for split, rows in splits.items():
         files = _files(f"{name} {split}", rows, image)
         arrays[f"{split}_images"] = decoding.decode(f"{name} {split}", files, len(rows), size)
-        labels = np.asarray(rows[label][:])
-        if labels.dtype.kind not in "iu":
-            raise UserError(f"{name}: column {label} of {split} lacks labels")
-        arrays[f"{split}_labels"] = labels.astype(np.int32)
+        arrays[f"{split}_labels"] = _labels(f"{name} {split}", rows, label)
     return arrays
+
+
+def _labels(title: str, rows: Any, label: str) -> np.ndarray:
+    labels = np.asarray(rows[label][:])
+    if labels.dtype.kind not in "iu":
+        raise UserError(f"{title}: column {label} lacks labels")
+    return labels.astype(np.int32)
 
 
 def _files(title: str, rows: Any, image: str) -> Iterator[tuple[str, decoding.File]]:
@@ -120,11 +170,13 @@ def _files(title: str, rows: Any, image: str) -> Iterator[tuple[str, decoding.Fi
     number = 0
     for batch in rows.select_columns([image]).iter(_READ_AT_ONCE):
         for cell in batch[image]:
-            if cell is None:
-                raise UserError(f"{title}: row {number} has no image; remove it")
-            content = cell["bytes"]
-            yield (
-                f"{title}: the image of row {number}",
-                Path(cell["path"]) if content is None else io.BytesIO(content),
-            )
+            yield _file(title, number, cell)
             number += 1
+
+
+def _file(title: str, row: int, cell: Any) -> tuple[str, decoding.File]:
+    if cell is None:
+        raise UserError(f"{title}: row {row} has no image; remove it")
+    content = cell["bytes"]
+    file = Path(cell["path"]) if content is None else io.BytesIO(content)
+    return f"{title}: the image of row {row}", file

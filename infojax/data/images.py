@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from infojax.data import arrays, cache, folders, hub, memory, tfds
+from infojax.data.stored import StoredImages, value_counts
 from infojax.errors import UserError
 
-_DIGITS = "digits"
+DIGITS = "digits"
 _DIGITS_TEST = 360
 _LABELLED, _UNLABELLED = ("train", "test"), "unlabelled"  # splits
 _PATH = (".", "/", "~")  # first characters of paths
@@ -17,12 +18,12 @@ _PATH = (".", "/", "~")  # first characters of paths
 class Split(NamedTuple):
     """Images uint8 [n, h, w, channels] and their labels int32 [n]."""
 
-    images: np.ndarray
+    images: np.ndarray | StoredImages
     labels: np.ndarray
 
 
 class ImageData(NamedTuple):
-    """A data set in memory.
+    """A data set, in memory (`load`) or with images that stay stored (`disk.load`).
 
     Attributes:
       train: training split.
@@ -69,11 +70,11 @@ def load(
       UserError: the data set cannot be found, does not hold labelled uint8 images of one size,
         skips a class, or exceeds `memory.limit`.
     """
-    if name == _DIGITS:
-        return _checked(name, _digits(), 10, image_size)
+    if name == DIGITS:
+        return _checked(name, digits(), 10, image_size)
     if name.endswith(".npz"):
         return _checked(name, _shuffled(arrays.read(name)), None, image_size)
-    if not _from_tfds(name):
+    if not from_tfds(name):
         source = hub if name.startswith(hub.PREFIX) else folders
         found = source.reading(name, image_size)
         shuffled = found._replace(read=lambda: _shuffled(found.read()))
@@ -102,7 +103,7 @@ def load_unlabelled(
     Raises:
       UserError: as in `load`.
     """
-    if not _from_tfds(name):
+    if not from_tfds(name):
         return None
     builder = tfds.builder(name, data_dir)
     if _UNLABELLED not in builder.info.splits:
@@ -131,7 +132,7 @@ def subset(data: ImageData, train_size: int, validation_fraction: float) -> Imag
         raise UserError(f"train_size must lie in [0, {n}] (0 takes all), got {train_size}")
     if not 0 <= validation_fraction < 1:
         raise UserError(f"validation_fraction must lie in [0, 1), got {validation_fraction}")
-    kept = Split(*(x[: train_size or n] for x in data.train))
+    kept = _part(data.train, slice(train_size or n))
     if validation_fraction == 0 and not len(data.test.labels):
         raise UserError(
             "the data set has no test images: set validation_fraction "
@@ -142,26 +143,32 @@ def subset(data: ImageData, train_size: int, validation_fraction: float) -> Imag
     size = round(validation_fraction * len(kept.labels))
     if not 0 < size < len(kept.labels):
         raise UserError(f"validation_fraction = {validation_fraction} leaves a split empty")
-    train, validation = (Split(*(x[part] for x in kept)) for part in _parts(size))
+    train, validation = (_part(kept, part) for part in _parts(size))
     return data._replace(train=train, test=validation)
+
+
+def _part(split: Split, part: slice) -> Split:
+    return Split(split.images[part], split.labels[part])
 
 
 def _parts(size: int) -> tuple[slice, slice]:
     return slice(None, -size), slice(-size, None)
 
 
-def _from_tfds(name: str) -> bool:
-    outside = name == _DIGITS or name.endswith(".npz") or name.startswith((hub.PREFIX, *_PATH))
+def from_tfds(name: str) -> bool:
+    """Whether `load` reads a name from TFDS."""
+    outside = name == DIGITS or name.endswith(".npz") or name.startswith((hub.PREFIX, *_PATH))
     return not outside and not ("/" in name and Path(name).is_dir())
 
 
-def _digits() -> cache.Arrays:
+def digits() -> cache.Arrays:
+    """Returns scikit-learn's digits in a fixed random order."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    order = np.random.default_rng(0).permutation(len(digits.target))
-    images = np.round(digits.images[order] * (255 / 16)).astype(np.uint8)[..., None]
-    labels = digits.target[order].astype(np.int32)
+    found = load_digits()
+    order = shuffled_order(len(found.target))
+    images = np.round(found.images[order] * (255 / 16)).astype(np.uint8)[..., None]
+    labels = found.target[order].astype(np.int32)
     train, test = _parts(_DIGITS_TEST)
     return {
         "train_images": images[train],
@@ -173,15 +180,45 @@ def _digits() -> cache.Arrays:
 
 def _shuffled(found: cache.Arrays) -> cache.Arrays:
     """Shuffles the training split."""
-    order = np.random.default_rng(0).permutation(len(found["train_labels"]))
+    order = shuffled_order(len(found["train_labels"]))
     return found | {key: found[key][order] for key in ("train_images", "train_labels")}
 
 
+def shuffled_order(n: int) -> np.ndarray:
+    """The order in which training images that may be sorted by class are used, int [n]."""
+    return np.random.default_rng(0).permutation(n)
+
+
 def _checked(name: str, found: cache.Arrays, num_classes: int | None, image_size: int) -> ImageData:
-    """Returns a data set; num_classes is None if the training labels determine it."""
-    train = Split(found["train_images"], found["train_labels"])
-    test = Split(*(found.get(f"test_{key}", getattr(train, key)[:0]) for key in Split._fields))
-    memory.check(name, train.images.nbytes)
+    """Returns a data set in memory."""
+    images, labels = found["train_images"], found["train_labels"]
+    memory.check(name, images.nbytes)
+    test = Split(found.get("test_images", images[:0]), found.get("test_labels", labels[:0]))
+    counts = value_counts(images)
+    return checked(name, Split(images, labels), test, counts, num_classes, image_size)
+
+
+def checked(
+    name: str,
+    train: Split,
+    test: Split,
+    counts: np.ndarray,
+    num_classes: int | None,
+    image_size: int,
+) -> ImageData:
+    """Returns a data set of splits that fit each other.
+
+    Args:
+      name: of the data set, for messages.
+      train: training split.
+      test: test split, possibly empty.
+      counts: `value_counts` of the training images.
+      num_classes: number of classes C; None if the training labels determine it.
+      image_size: side that the images should have; 0 for any.
+
+    Raises:
+      UserError: sizes differ, or a label is missing or not one of the classes.
+    """
     shape = train.images.shape[1:]
     if test.images.shape[1:] != shape:
         sizes = [" x ".join(map(str, x.shape[1:])) for x in (test.images, train.images)]
@@ -203,7 +240,7 @@ def _checked(name: str, found: cache.Arrays, num_classes: int | None, image_size
                 f"{name}: the label {outside[0]} of split {split} is not one of the {num_classes} "
                 f"classes of the training images, 0 to {num_classes - 1}; remove such images"
             )
-    return ImageData(train, test, num_classes, *_moments(train.images))
+    return ImageData(train, test, num_classes, *_moments(counts))
 
 
 def _count_classes(name: str, labels: np.ndarray) -> int:
@@ -218,10 +255,9 @@ def _count_classes(name: str, labels: np.ndarray) -> int:
     return max(len(present), 1)
 
 
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, from exact counts of the 256 values."""
-    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
-    share = np.stack(counts) / images[..., 0].size
+    share = counts / np.sum(counts[0])
     values = np.arange(256) / 255
     mean = share @ values
     std = np.sqrt(share @ values**2 - mean**2)

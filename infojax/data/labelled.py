@@ -57,6 +57,7 @@ def pool(data: ImageData, unlabelled: np.ndarray | None) -> tuple[np.ndarray, np
       Images uint8 [n + m, h, w, channels], and their labels int32 [n + m], -1 where unknown.
     """
     images, labels = data.train
+    assert isinstance(images, np.ndarray), "stored images are not pooled"
     if unlabelled is None:
         return images, labels
     unknown = np.full(len(unlabelled), -1, np.int32)

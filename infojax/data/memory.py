@@ -15,8 +15,12 @@ def limit() -> int:
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
         return int(statistics["bytes_limit"]) // 2
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return machine // (2 * jax.local_device_count())
+    return machine() // (2 * jax.local_device_count())
+
+
+def machine() -> int:
+    """Returns the bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check(name: str, size: int) -> None:
@@ -24,6 +28,21 @@ def check(name: str, size: int) -> None:
     most = limit()
     if size > most:
         raise UserError(
-            f"{name}: the images take {size / 2**30:.3g} GiB, more than half of a device's memory "
-            f"({most / 2**30:.3g} GiB); use fewer or smaller images (image_size resizes files)"
+            f"{name}: the images take {_gib(size)}, more than half of a device's memory "
+            f"({_gib(most)}); use fewer or smaller images (image_size resizes files), or read them "
+            "batch by batch (--config.stream=True)"
         )
+
+
+def check_host(name: str, size: int) -> None:
+    """Raises UserError if arrays to be streamed exceed half of this machine's memory."""
+    most = machine() // 2
+    if size > most:
+        raise UserError(
+            f"{name}: the images take {_gib(size)}, more than half of this machine's memory "
+            f"({_gib(most)}); stream them from a directory of image files"
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"

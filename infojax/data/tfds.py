@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from infojax.data import cache, decoding, memory
+from infojax.data.stored import Place
 from infojax.errors import UserError
 
 _READ_AT_ONCE = 2000
@@ -62,7 +63,7 @@ def num_classes(name: str, builder: Any) -> int:
 
 
 def reading(name: str, builder: Any, splits: Sequence[str], image_size: int) -> cache.Reading:
-    """Returns the images and labels of some splits, to be read.
+    """Returns the images and labels of some splits, to be read into memory.
 
     Args:
       name: of the data set.
@@ -74,6 +75,39 @@ def reading(name: str, builder: Any, splits: Sequence[str], image_size: int) -> 
       UserError: the data set has no such split, or does not hold uint8 images of one size although
         image_size is 0.
     """
+    present = _present(name, builder, splits, image_size)
+    options = f"{builder.version} {present} image_size={image_size}"
+    return cache.Reading(
+        name, _files(builder), options, lambda: _read(name, builder, present, image_size)
+    )
+
+
+def places(name: str, builder: Any, splits: Sequence[str], image_size: int) -> dict[str, Place]:
+    """Returns the images and labels of some splits, to be read when used; as `reading` does."""
+    return {
+        split: _place(name, builder, split, image_size)
+        for split in _present(name, builder, splits, image_size)
+    }
+
+
+def _place(name: str, builder: Any, split: str, image_size: int) -> Place:
+    source = _source(name, builder, split)
+
+    def read(rows: np.ndarray) -> list[np.ndarray]:
+        return _pixels(name, source.__getitems__(rows.tolist()), image_size)
+
+    return Place(
+        f"{name} {split}",
+        _files(builder),
+        f"{builder.version} image_size={image_size}",
+        read,
+        lambda: _labels(builder, split),
+        lambda row: f"{name} {split}: image {row}",
+    )
+
+
+def _present(name: str, builder: Any, splits: Sequence[str], image_size: int) -> list[str]:
+    """Returns the splits that exist."""
     shape = builder.info.features["image"].shape
     if len(shape) != 3 or shape[2] is None:
         raise UserError(
@@ -89,10 +123,11 @@ def reading(name: str, builder: Any, splits: Sequence[str], image_size: int) -> 
         raise UserError(
             f"dataset {name!r} has no split {splits[0]!r}, but {', '.join(builder.info.splits)}"
         )
-    present = [split for split in splits if split in builder.info.splits]
-    files = [path for path in Path(str(builder.data_path)).rglob("*") if path.is_file()]
-    options = f"{builder.version} {present} image_size={image_size}"
-    return cache.Reading(name, files, options, lambda: _read(name, builder, present, image_size))
+    return [split for split in splits if split in builder.info.splits]
+
+
+def _files(builder: Any) -> list[Path]:
+    return [path for path in Path(str(builder.data_path)).rglob("*") if path.is_file()]
 
 
 def _unusable(name: str, directory: str | None, error: Exception) -> str:
@@ -117,13 +152,7 @@ def _read(name: str, builder: Any, splits: Sequence[str], image_size: int) -> ca
 def _read_split(
     name: str, builder: Any, split: str, image_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        source = builder.as_data_source(split=split)
-    except NotImplementedError as error:
-        raise UserError(
-            f"dataset {name!r} is not prepared as array_record; prepare it with "
-            "file_format='array_record'"
-        ) from error
+    source = _source(name, builder, split)
     shape = builder.info.features["image"].shape
     side = (image_size, image_size) if image_size else shape[:2]
     shape = (len(source), *side, shape[2])
@@ -133,14 +162,37 @@ def _read_split(
         for start in range(0, len(source), _READ_AT_ONCE):
             rows = list(range(start, min(start + _READ_AT_ONCE, len(source))))
             examples = source.__getitems__(rows)
-            if examples[0]["image"].dtype != np.uint8:
-                raise UserError(
-                    f"dataset {name!r} holds images of {examples[0]['image'].dtype}, not uint8"
-                )
-            pixels = [example["image"] for example in examples]
-            images[rows] = (
-                [decoding.fitted(x, image_size) for x in pixels] if image_size else pixels
-            )
+            images[rows] = _pixels(name, examples, image_size)
             labels[rows] = [example["label"] for example in examples]
             bar.update(len(rows))
     return images, labels
+
+
+def _source(name: str, builder: Any, split: str) -> Any:
+    """Random access to a split."""
+    try:
+        return builder.as_data_source(split=split)
+    except NotImplementedError as error:
+        raise UserError(
+            f"dataset {name!r} is not prepared as array_record; prepare it with "
+            "file_format='array_record'"
+        ) from error
+
+
+def _pixels(name: str, examples: Sequence[Any], image_size: int) -> list[np.ndarray]:
+    if examples[0]["image"].dtype != np.uint8:
+        raise UserError(f"dataset {name!r} holds images of {examples[0]['image'].dtype}, not uint8")
+    pixels = [example["image"] for example in examples]
+    return [decoding.fitted(x, image_size) for x in pixels] if image_size else pixels
+
+
+def _labels(builder: Any, split: str) -> np.ndarray:
+    """Reads the labels of a split without decoding its images."""
+    import tensorflow_datasets as tfds
+
+    source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    labels = np.empty(len(source), np.int32)
+    for start in range(0, len(source), _READ_AT_ONCE):
+        rows = list(range(start, min(start + _READ_AT_ONCE, len(source))))
+        labels[rows] = [example["label"] for example in source.__getitems__(rows)]
+    return labels

@@ -1,15 +1,41 @@
-"""Wide residual networks as in TorchSSL and USB."""
+"""Wide residual networks as in the code of FixMatch, TorchSSL and USB."""
 
 import functools
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 _SLOPE = 0.1  # of LeakyReLU
-_EPSILON = 1e-3  # of batch normalisation
+_EPSILON = 1e-3  # of the BatchNorm behind the blocks
 _CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class _Form(NamedTuple):
+    """In what the implementations differ.
+
+    Attributes:
+      raw: whether conv1 receives the block's input where that has other channels than the output,
+        as in the first block of every group but the first; elsewhere, the activated input.
+      padding: of 3 x 3 convolutions; "SAME" pads those of stride 2 by (0, 1).
+      epsilon: of BatchNorm in blocks.
+      biases: whether convolutions have biases: in the stem, in blocks.
+    """
+
+    raw: bool
+    padding: str | int
+    epsilon: float
+    biases: tuple[bool, bool]
+
+
+FORMS = {
+    "tensorflow": _Form(raw=False, padding="SAME", epsilon=1e-3, biases=(False, False)),
+    "usb": _Form(raw=True, padding=1, epsilon=1e-5, biases=(True, False)),
+    "torchssl": _Form(raw=True, padding=1, epsilon=1e-3, biases=(True, True)),
+}
 
 
 class WideResNet(nn.Module):
@@ -28,6 +54,8 @@ class WideResNet(nn.Module):
       axis_name: device axis over which BatchNorm computes the statistics of the whole batch.
       dtype: dtype of the computation; parameters and statistics are float32, outputs at least
         float32.
+      form: whose implementation, a key of `FORMS`: "tensorflow" is Google's of FixMatch, the others
+        are those of TorchSSL and USB in PyTorch. Of the same weights, the logits differ by 20 %.
     """
 
     num_classes: int
@@ -38,6 +66,7 @@ class WideResNet(nn.Module):
     decay: float = 0.999
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    form: str = "tensorflow"
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
@@ -51,56 +80,77 @@ class WideResNet(nn.Module):
         Returns:
           Features float32 [n, d], d = 16 · 2^(num_groups - 1) · width; logits float32 [n, C].
         """
-        conv = functools.partial(
-            nn.Conv, kernel_size=(3, 3), use_bias=False, kernel_init=_CONV_INIT, dtype=self.dtype
-        )
+        form = FORMS[self.form]
         norm = functools.partial(
             nn.BatchNorm,
             use_running_average=not train,
             momentum=self.decay,
-            epsilon=_EPSILON,
             axis_name=self.axis_name,
             dtype=self.dtype,
         )
-        x = conv(16, name="stem")(images.astype(self.dtype))
+        layers = _Layers(
+            functools.partial(_conv, form, self.dtype),
+            functools.partial(norm, epsilon=form.epsilon),
+        )
+        x = layers.conv(images.astype(self.dtype), 16, "stem")
         for group in range(self.num_groups):
             for block in range((self.depth - 4) // 6):
                 first = group == block == 0
                 stride = (self.first_stride if first else 2) if block == 0 else 1
                 channels = 16 * 2**group * self.width
                 name = f"group{group}_block{block}"
-                x = _Block(conv, norm, channels, stride, first, name=name)(x)
-        x = nn.leaky_relu(norm(name="norm")(x), _SLOPE)
+                x = _Block(layers, form, channels, stride, first, name=name)(x)
+        x = nn.leaky_relu(norm(epsilon=_EPSILON, name="norm")(x), _SLOPE)
         features = jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), (1, 2))
         head = nn.Dense(self.num_classes, kernel_init=nn.initializers.glorot_normal(), name="head")
         return features, head(features)
 
 
-class _Block(nn.Module):
-    """Two convolutions and a shortcut; the network's first block activates both inputs."""
+class _Layers(NamedTuple):
+    """How blocks make their layers."""
 
-    conv: Any
-    norm: Any
+    conv: Callable[..., jax.Array]
+    norm: Callable[..., nn.BatchNorm]
+
+
+class _Block(nn.Module):
+    """Two convolutions and a shortcut, which the network's first block activates too."""
+
+    layers: _Layers
+    form: _Form
     channels: int
     stride: int
-    activate_shortcut: bool
+    first: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        strides = (self.stride, self.stride)
-        y = nn.leaky_relu(self.norm(name="norm1")(x), _SLOPE)
-        shortcut = y if self.activate_shortcut else x
-        y = self.conv(self.channels, strides=strides, name="conv1")(y)
-        y = nn.leaky_relu(self.norm(name="norm2")(y), _SLOPE)
-        y = self.conv(self.channels, name="conv2")(y)
-        if shortcut.shape != y.shape:
-            shortcut = self.conv(
-                self.channels, kernel_size=(1, 1), strides=strides, name="shortcut"
-            )(shortcut)
-        total: jax.Array = shortcut + y
-        return total
+        conv, norm = self.layers
+        projected = self.stride > 1 or x.shape[-1] != self.channels
+        activated = nn.leaky_relu(norm(name="norm1")(x), _SLOPE)
+        shortcut = activated if self.first and (projected or not self.form.raw) else x
+        y = x if self.form.raw and projected and not self.first else activated
+        y = conv(y, self.channels, "conv1", stride=self.stride)
+        y = nn.leaky_relu(norm(name="norm2")(y), _SLOPE)
+        y = conv(y, self.channels, "conv2")
+        if projected:
+            shortcut = conv(shortcut, self.channels, "shortcut", size=1, stride=self.stride)
+        return shortcut + y
 
 
-def head_of(params: Any) -> tuple[jax.Array, jax.Array]:
-    """Returns head rows w [C, d] and biases b [C] from a network's parameters."""
-    return params["head"]["kernel"].T, params["head"]["bias"]
+def _conv(
+    form: _Form, dtype: Any, x: jax.Array, channels: int, name: str, size: int = 3, stride: int = 1
+) -> jax.Array:
+    """A convolution; biases are drawn as PyTorch draws them."""
+    bound = 1 / math.sqrt(size * size * x.shape[-1])
+    convolved: jax.Array = nn.Conv(
+        channels,
+        (size, size),
+        strides=(stride, stride),
+        padding=form.padding if size > 1 else 0,
+        use_bias=form.biases[name != "stem"],
+        kernel_init=_CONV_INIT,
+        bias_init=lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound),
+        dtype=dtype,
+        name=name,
+    )(x)
+    return convolved

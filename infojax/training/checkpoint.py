@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import serialization
 
-from infojax._trees import leaf_name
+from infojax._trees import named_leaves
 from infojax.errors import UserError
 from infojax.training import processes, storage
 
@@ -36,7 +36,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
         self._store = _Store(directory.absolute(), keep) if processes.first() else None
-        self._latest: int | None = None
+        self._latest = processes.from_first(lambda: self._first.newest())
 
     def save(self, step: int, state: Any) -> None:
         """Saves a state under its step, replacing an earlier checkpoint of that step."""
@@ -52,9 +52,11 @@ class Checkpoints:
           template: a state with the structure, shapes and dtypes to restore.
 
         Raises:
-          UserError: there are checkpoints, but none is intact.
+          UserError: there are checkpoints, but none is intact; or the newest intact one holds
+            other arrays.
         """
         found = processes.from_first(lambda: self._first.restore(_arrays(template)))
+        self._latest = None
         if found is None:
             return None
         self._latest, arrays = found
@@ -67,7 +69,7 @@ class Checkpoints:
         return self._store
 
     def latest_step(self) -> int | None:
-        """Returns the step saved or restored last, or None."""
+        """Returns the step saved or restored last; before, the newest on disk; None without one."""
         return self._latest
 
     def close(self) -> None:
@@ -108,39 +110,27 @@ class _Store:
             self._manager.save(step, args=ocp.args.Composite(state=item))
         storage.write_json(directory / _SUMS, _sums(directory))
 
+    def newest(self) -> int | None:
+        steps = self._manager.all_steps()
+        return max((s for s in steps if (self._directory / str(s) / _SUMS).exists()), default=None)
+
     def restore(self, template: Any) -> tuple[int, Any] | None:
         bad: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                arrays = self._read(step, template)
+                arrays = _read(self._directory / str(step))
             except Exception as error:  # orbax raises many types for a damaged directory
-                bad[step] = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                bad[step] = _reason(error)
                 continue
+            _check_same(self._directory / str(step), arrays, template)
             self._set_aside(bad)
             if bad:
                 print(f"resuming from the checkpoint of step {step}", file=sys.stderr)
             return step, arrays
         if set(bad.values()) - {_UNFINISHED}:
-            reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
-            raise UserError(
-                f"no checkpoint in {self._directory} can be read ({reasons}); "
-                "remove that directory to start over, or use another --workdir"
-            )
+            raise UserError(f"{_none_intact(self._directory, bad)}, or use another --workdir")
         self._set_aside(bad)
         return None
-
-    def _read(self, step: int, template: Any) -> Any:
-        directory = self._directory / str(step)
-        if not (directory / _SUMS).exists():
-            raise ValueError(_UNFINISHED)
-        expected, sums = json.loads((directory / _SUMS).read_text()), _sums(directory)
-        for name in sorted({*expected, *sums}):
-            if expected.get(name) != sums.get(name):
-                raise ValueError(f"{name} has changed since it was saved")
-        item = ocp.args.StandardRestore(template)
-        restored = self._manager.restore(step, args=ocp.args.Composite(state=item))["state"]
-        jax.tree_util.tree_map_with_path(_check_same_kind, template, restored)
-        return restored
 
     def _set_aside(self, bad: dict[int, str]) -> None:
         for step, reason in bad.items():
@@ -183,8 +173,84 @@ def _sums(directory: Path) -> dict[str, str]:
     }
 
 
-def _check_same_kind(path: Any, expected: np.ndarray, actual: np.ndarray) -> None:
-    """Raises on another shape or dtype, which orbax would restore without complaint."""
-    if (expected.shape, expected.dtype) != (actual.shape, actual.dtype):
-        kinds = f"{actual.dtype} {actual.shape}, not {expected.dtype} {expected.shape}"
-        raise ValueError(f"{leaf_name(path)} is {kinds}")
+def _read(directory: Path) -> Any:
+    """Reads a checkpoint after checking its files; arrays of NumPy in nested dicts."""
+    if not (directory / _SUMS).exists():
+        raise ValueError(_UNFINISHED)
+    expected, sums = json.loads((directory / _SUMS).read_text()), _sums(directory)
+    for name in sorted({*expected, *sums}):
+        if expected.get(name) != sums.get(name):
+            raise ValueError(f"{name} has changed since it was saved")
+    options = ocp.options.MultiprocessingOptions(active_processes={0})
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)
+    with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
+        return checkpointer.restore(directory / "state")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _none_intact(directory: Path, bad: dict[int, str]) -> str:
+    reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
+    return f"no checkpoint in {directory} is intact ({reasons}); put an intact copy there"
+
+
+def _check_same(directory: Path, found: Any, template: Any) -> None:
+    difference = first_difference(template, found)
+    if difference:
+        raise UserError(f"{directory} holds another network: {difference}; use another --workdir")
+
+
+def first_difference(expected: Any, found: Any) -> str:
+    """Describes the first array in which two trees differ; "" if names, shapes and dtypes agree.
+
+    Args:
+      expected: tree of arrays or of their shapes and dtypes.
+      found: tree of arrays.
+    """
+    kinds = ({n: f"{x.dtype} {x.shape}" for n, x in named_leaves(t)} for t in (found, expected))
+    there, here = kinds
+    for name in sorted({*there, *here}):
+        if name not in here:
+            return f"{name} is unknown"
+        if name not in there:
+            return f"{name} is missing"
+        if there[name] != here[name]:
+            return f"{name} is {there[name]}, not {here[name]}"
+    return ""
+
+
+def load(directory: str | Path, step: int | None = None) -> tuple[int, dict[str, Any]]:
+    """Reads a checkpoint without knowing what was trained.
+
+    Changes nothing, and works beside a process that trains.
+
+    Args:
+      directory: `checkpoints` of a run's directory.
+      step: of the checkpoint; None for the newest intact one.
+
+    Returns:
+      Its step, and a nested dict of NumPy arrays with the fields of `TrainState`: `params`, `ema`,
+      `model_state` and so on.
+
+    Raises:
+      UserError: there is no such checkpoint, or none is intact.
+    """
+    directory, bad = Path(directory).absolute(), dict[int, str]()
+    while steps := sorted(_steps(directory, step) - bad.keys()):  # training replaces them meanwhile
+        try:
+            return steps[-1], _read(directory / str(steps[-1]))
+        except Exception as error:  # see _Store.restore
+            bad[steps[-1]] = _reason(error)
+    if bad:
+        raise UserError(_none_intact(directory, bad))
+    present = ", ".join(map(str, sorted(_steps(directory))))
+    if not present:
+        raise UserError(f"there is no checkpoint in {directory}: nothing has been trained yet")
+    raise UserError(f"there is no checkpoint of step {step} in {directory}; use {present}")
+
+
+def _steps(directory: Path, step: int | None = None) -> set[int]:
+    found = {int(path.name) for path in directory.glob("*") if path.name.isdecimal()}
+    return found if step is None else found & {step}

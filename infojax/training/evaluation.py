@@ -4,7 +4,7 @@ A forward function maps `(params, model_state, images)` to features [n, d] and l
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,10 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from infojax import Interplay, collapse, information, losses, population, training
+from infojax.data import streaming
 from infojax.data.images import Split
+from infojax.data.stored import StoredImages
 from infojax.population.statistics import Statistics
 
 Forward = Callable[[training.Params, training.ModelState, jax.Array], tuple[jax.Array, jax.Array]]
+_IN_FLIGHT = 4  # chunks that the devices may lag behind, where these are streamed
+
 HeadOf = Callable[[training.Params], tuple[jax.Array, jax.Array]]
 
 
@@ -23,11 +27,11 @@ class Shards(NamedTuple):
     """A split over devices, in chunks of one forward pass; padding is labelled -1.
 
     Attributes:
-      images: chunks of uint8 [devices, size, h, w, channels].
+      images: chunks of uint8 [devices, size, h, w, channels]; of stored images, read each time.
       labels: int32 [devices, chunks * size].
     """
 
-    images: list[jax.Array]
+    images: Iterable[jax.Array]
     labels: jax.Array
 
 
@@ -39,11 +43,13 @@ class Metrics(NamedTuple):
         chunk size.
       population: whether to measure the whole split too (statistics, neural collapse).
       rtol: relative standard error of the population MIR, where it is estimated.
+      alpha: order of the entropies.
     """
 
     batch_sizes: tuple[int, ...]
     population: bool
     rtol: float = 1e-3
+    alpha: float = 1.0
 
 
 def shard(split: Split, size: int) -> Shards:
@@ -66,11 +72,23 @@ def shard(split: Split, size: int) -> Shards:
     index = np.minimum(mine, n - 1)
     labels = np.where(mine < n, split.labels[index], -1).astype(np.int32)
     k = jax.local_device_count()
-    images = split.images[index].reshape(k, chunks, size, *split.images.shape[1:])
-    return Shards(
-        [training.put_shards(images[:, i]) for i in range(chunks)],
-        training.put_shards(labels.reshape(k, chunks * size)),
-    )
+    rows = index.reshape(k, chunks, size).swapaxes(0, 1)
+    if isinstance(split.images, StoredImages):
+        images: Iterable[jax.Array] = _StoredChunks(split.images, rows)
+    else:
+        images = [training.put_shards(split.images[own]) for own in rows]
+    return Shards(images, training.put_shards(labels.reshape(k, chunks * size)))
+
+
+class _StoredChunks:
+    """Chunks that every iteration reads, with rows int [chunks, devices, size]."""
+
+    def __init__(self, images: StoredImages, rows: np.ndarray) -> None:
+        self._images, self._rows = images, rows
+
+    def __iter__(self) -> Iterator[jax.Array]:
+        read = lambda chunk: self._images[self._rows[chunk]]  # noqa: E731
+        return map(training.put_shards, streaming.ahead(read, 0, len(self._rows)))
 
 
 def make_measure(
@@ -89,12 +107,16 @@ def make_measure(
     """
     run = training.mapped(forward)  # one dispatch per chunk: see training.make_train_step
     collect = training.mapped(functools.partial(_collect, head_of, metrics))
-    summarise = jax.jit(functools.partial(_of_statistics, metrics.rtol))
+    summarise = jax.jit(functools.partial(_of_statistics, metrics))
 
     def measure(
         name: str, params: training.Params, model_state: training.ModelState, shards: Shards
     ) -> training.Metrics:
-        outputs = [run(params, model_state, images) for images in shards.images]
+        outputs: list[tuple[jax.Array, jax.Array]] = []
+        for images in shards.images:
+            outputs.append(run(params, model_state, images))
+            if len(outputs) >= _IN_FLIGHT:
+                jax.block_until_ready(outputs[-_IN_FLIGHT])
         found, statistics = training.single(collect(params, outputs, shards.labels))
         if statistics is not None:
             head = jax.device_get(head_of(training.single(params)))
@@ -121,7 +143,7 @@ def _collect(
     count = jax.lax.psum(jnp.sum(counted), training.AXIS)
     total = jax.lax.psum((jnp.sum(hits), jnp.sum(loss)), training.AXIS)
     found = {"accuracy": total[0] / count, "loss": total[1] / count.astype(jnp.float32)}
-    interplay = lambda z, y: information.sample_interplay(z, y, head)  # noqa: E731
+    interplay = lambda z, y: information.sample_interplay(z, y, head, metrics.alpha)  # noqa: E731
     for n in metrics.batch_sizes:
         mean = mean_interplay(n, interplay, (features, known), counted)
         found[f"mir_{n}"], found[f"hdr_{n}"] = mean.mir, mean.hdr
@@ -160,10 +182,10 @@ def mean_interplay(
 
 
 def _of_statistics(
-    rtol: float, statistics: Statistics, w: jax.Array, b: jax.Array
+    metrics: Metrics, statistics: Statistics, w: jax.Array, b: jax.Array
 ) -> dict[str, jax.Array]:
-    whole = population.interplay(statistics, w, rtol=rtol)
-    by_class = population.class_interplay(statistics, w)
+    whole = population.interplay(statistics, w, metrics.alpha, rtol=metrics.rtol)
+    by_class = population.class_interplay(statistics, w, metrics.alpha)
     collapsed = collapse.neural_collapse(statistics, w, b)
     return {
         "population_mir": whole.mir,

@@ -97,12 +97,13 @@ def _fit(
             loss = {"train/loss": float(single(replicated.loss))}
             log.check_finite(int(single(replicated.step)), loss)
             progress.update(step, loss)
+            trained = replicated
             if step in plan.eval_steps:
-                replicated = log.evaluate(replicated, progress)
+                replicated = log.evaluate(trained, progress)
             # Read once: a signal may arrive between the lines below.
             signum = processes.largest(interrupts.received or 0)
             if step % plan.checkpoint_every == 0 or step == last or signum:
-                log.save(step, single(replicated))
+                log.save(step, single(trained))
             if signum and step < last:
                 raise Interrupted(signum, step)
     return single(replicated)
@@ -127,12 +128,18 @@ class _Log:
         self._previous: Metrics = {}
 
     def resume(self, template: TrainState) -> TrainState | None:
-        """Returns the newest intact checkpoint, or None, and drops later records."""
+        """Returns the newest intact checkpoint, or None, and drops other records than the plan's.
+
+        They are later, or that of the last step of a plan with fewer steps. A checkpoint is of
+        before the evaluation at its step: whether there is one depends on the plan.
+        """
         restored = self._checkpoints.restore(template)
         step = -1 if restored is None else int(restored.step)
         recorded = [s for s in self._plan.eval_steps if s <= step]
         self._previous = self._recorder.resume(step, recorded)
-        return restored
+        if restored is None or step not in recorded:
+            return restored
+        return _evaluated(restored)
 
     def evaluate(self, replicated: TrainState, progress: Progress) -> TrainState:
         """Evaluates and records; returns the state with its spike monitor reset."""
@@ -146,8 +153,7 @@ class _Log:
         self._previous = metrics | best
         self._recorder.write(step, self._previous)
         progress.update(step, self._previous)
-        reset: TrainState = replicated.replace(spike=jnp.zeros_like(replicated.spike))
-        return reset
+        return _evaluated(replicated)
 
     def save(self, step: int, state: TrainState) -> None:
         """Saves a state, unless its latest update spoilt it (the loss would show that later)."""
@@ -173,3 +179,9 @@ class _Log:
             if saved is None:
                 where = "no checkpoint was saved yet"
             raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
+
+
+def _evaluated(state: TrainState) -> TrainState:
+    """Resets the spike monitor."""
+    reset: TrainState = state.replace(spike=jnp.zeros_like(state.spike))
+    return reset

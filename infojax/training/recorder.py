@@ -3,9 +3,12 @@
 The only module that uses tensorboardX.
 """
 
+import contextlib
+import contextvars
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -15,28 +18,62 @@ from infojax.errors import UserError
 from infojax.training import processes, storage
 
 FILE = "metrics.jsonl"
+Record = dict[str, float]
+
+
+class Mirror(Protocol):
+    """A copy of a directory's records elsewhere, kept by the first process."""
+
+    def resume(self, records: list[Record]) -> None:
+        """Learns which records were kept; [] if the run starts over."""
+
+    def write(self, record: Record) -> None:
+        """Copies a new record."""
+
+    def close(self) -> None:
+        """Ends the copy."""
+
+
+_mirrors: contextvars.ContextVar[tuple[Callable[[Path], Mirror], ...]]
+_mirrors = contextvars.ContextVar("mirrors", default=())
+
+
+@contextlib.contextmanager
+def mirrored(open_mirror: Callable[[Path], Mirror]) -> Iterator[None]:
+    """Context in which every new recorder also copies its records to a mirror.
+
+    Args:
+      open_mirror: returns the mirror of a directory.
+    """
+    token = _mirrors.set((*_mirrors.get(), open_mirror))
+    try:
+        yield
+    finally:
+        _mirrors.reset(token)
 
 
 class Recorder:
     """Appends metrics to `metrics.jsonl` and TensorBoard events in a work directory.
 
     Every process may call its methods; only the first writes. Events are written synchronously,
-    so that records and events agree after a crash.
+    so that records and events agree after a crash. Within `mirrored`, records are also copied.
     """
 
     def __init__(self, workdir: Path) -> None:
         self._workdir = workdir
         self._path = workdir / FILE
         self._events: EventsWriter | None = None
+        self._mirrors = [begin(workdir) for begin in _mirrors.get() if processes.first()]
         self._step = -1
         self._started = time.monotonic()
 
-    def resume(self, step: int, recorded: Iterable[int] = ()) -> dict[str, float]:
+    def resume(self, step: int, recorded: Iterable[int] | None = None) -> Record:
         """Drops the records after a step, since the resumed run makes them again.
 
         Args:
           step: step of the restored state; -1 drops all records.
-          recorded: steps up to `step` that must have been recorded.
+          recorded: the steps up to `step` that the run records. They must have been recorded, and
+            other records are dropped; None keeps all.
 
         Returns:
           The last record kept, in every process; {} if none is.
@@ -44,17 +81,21 @@ class Recorder:
         Raises:
           UserError: a record up to `step` is damaged or missing.
         """
-        return processes.from_first(lambda: self._resume(step, set(recorded)))
+        return processes.from_first(lambda: self._resume(step, recorded))
 
-    def _resume(self, step: int, recorded: set[int]) -> dict[str, float]:
+    def _resume(self, step: int, recorded: Iterable[int] | None) -> Record:
         records = [r for r in read_records(self._workdir) if r["step"] <= step]
-        missing = recorded - {r["step"] for r in records}
+        expected = {r["step"] for r in records} if recorded is None else set(recorded)
+        records = [r for r in records if r["step"] in expected]
+        missing = expected - {r["step"] for r in records}
         if missing:
             raise UserError(
                 f"{self._path} lacks the record of step {min(missing)}, though the checkpoint is "
                 f"of step {step}; use another --workdir to run again"
             )
         storage.write_lines(self._path, records)
+        for mirror in self._mirrors:
+            mirror.resume(records)
         last = records[-1] if records else {}
         self._started = time.monotonic() - last.get("seconds", 0.0)
         self._step = step
@@ -65,7 +106,8 @@ class Recorder:
         if not processes.first():
             return
         seconds = round(time.monotonic() - self._started, 3)
-        storage.append_line(self._path, {"step": step, "seconds": seconds, **metrics})
+        record = {"step": step, "seconds": seconds, **metrics}
+        storage.append_line(self._path, record)
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         with storage.writing(self._workdir / "events"):
             if self._events is None:
@@ -74,6 +116,8 @@ class Recorder:
                 Event(wall_time=time.time(), step=step, summary=Summary(value=values))
             )
             self._events.flush()
+        for mirror in self._mirrors:
+            mirror.write(record)
 
     def _begin_events(self) -> EventsWriter:
         """Opens an event file with a unique name, which tells TensorBoard what was dropped."""
@@ -83,12 +127,15 @@ class Recorder:
         return events
 
     def close(self) -> None:
-        """Closes the event file."""
+        """Closes the event file and the mirrors."""
+        for mirror in self._mirrors:
+            mirror.close()
+        self._mirrors = []
         if self._events is not None:
             self._events.close()
             self._events = None
 
 
-def read_records(workdir: Path) -> list[dict[str, float]]:
+def read_records(workdir: Path) -> list[Record]:
     """Returns the records of a run, in order; a line truncated by a crash is ignored."""
     return storage.read_lines(workdir / FILE)

@@ -24,6 +24,7 @@ from launch.results import crossmodal
 from launch.results.crossmodal import METHODS
 from launch.settings import check_at_least, check_choice
 
+WHY_NOT_LONGER = "the learning rate follows a cosine over num_steps"
 _HEADS = {
     "linear_probe": lambda config: adapters.LinearProbe(),
     "image_adapter": lambda config: adapters.ImageAdapter(config.adapter_width),

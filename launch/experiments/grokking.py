@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 import infojax
@@ -20,7 +21,9 @@ from launch import seeds
 from launch.plots.grokking import figures as figures
 from launch.results import grokking, observations
 from launch.settings import check_at_least, check_choice
+from launch.trained import Network
 
+WHY_NOT_LONGER = ""  # the learning rate is constant after warming up
 # Fields that one compiled program serves in every value.
 TRACED = frozenset({"seed"})
 _LOSSES = {
@@ -57,12 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def build(config: ConfigDict) -> Program:
     """Returns the model, its update and the functions that train and measure it."""
-    model = PairTransformer(
-        num_tokens=config.modulus + 1,
-        d_model=config.d_model,
-        num_heads=config.num_heads,
-        d_mlp=config.d_mlp,
-    )
+    model = _model(config)
     warm_up = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
     optimizer = optax.adamw(
         warm_up, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay
@@ -71,7 +69,7 @@ def build(config: ConfigDict) -> Program:
 
     def loss_fn(params, batch):
         examples, weights = batch
-        _, logits = _outputs(model, params, examples)
+        _, logits = _outputs(model, params, examples.operands)
         return jnp.sum(weights * example_loss(logits, examples.results))
 
     update = training.Update(training.stateless(loss_fn), optimizer)
@@ -117,10 +115,53 @@ def run_seed(
     return training.fit(state, lambda state, count: program.advance(state, batch, count), plan)
 
 
+def read_network(config: ConfigDict, directory: Path) -> Network:
+    """Returns the network that a config trains; its last logit is that of "=", never a result."""
+    model = _model(config)
+    operands = jax.ShapeDtypeStruct((1, 2), np.int32)
+
+    def data(seed: int) -> tuple[modular.Examples, modular.Examples]:
+        return modular.split_examples(config.modulus, config.operation, config.train_fraction, seed)
+
+    def head_of(params: training.Params) -> tuple[jax.Array, jax.Array]:
+        return params["unembed"][:-1], jnp.zeros(config.modulus)
+
+    return Network(
+        model,
+        (jax.eval_shape(model.init, jax.random.key(0), operands)["params"], {}),
+        lambda params, _, operands: _outputs(model, params, operands),
+        head_of,
+        (2,),
+        functools.partial(_check_operands, config.modulus),
+        config.modulus**2,
+        data,
+    )
+
+
+def _check_operands(modulus: int, inputs: Any) -> np.ndarray:
+    x = np.asarray(inputs)
+    shaped = x.ndim == 2 and x.shape[1] == 2 and len(x) and np.issubdtype(x.dtype, np.integer)
+    if not shaped or x.min() < 0 or x.max() >= modulus:
+        raise UserError(
+            f"inputs must be pairs of operands, integer [n, 2] in [0, {modulus}), n > 0; got "
+            f"{x.dtype} {x.shape}"
+        )
+    return x.astype(np.int32)
+
+
+def _model(config: ConfigDict) -> PairTransformer:
+    return PairTransformer(
+        num_tokens=config.modulus + 1,
+        d_model=config.d_model,
+        num_heads=config.num_heads,
+        d_mlp=config.d_mlp,
+    )
+
+
 def _outputs(
-    model: PairTransformer, params: Any, examples: modular.Examples
+    model: PairTransformer, params: Any, operands: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
-    features, logits = model.apply({"params": params}, examples.operands)
+    features, logits = model.apply({"params": params}, operands)
     return jnp.asarray(features), jnp.asarray(logits)
 
 
@@ -140,7 +181,7 @@ def measure(
     head = params["unembed"][:-1]  # "=" is never a result
     metrics: dict[str, jax.Array] = {}
     for split, examples in (("train", fitted), ("test", test)):
-        features, logits = _outputs(model, params, examples)
+        features, logits = _outputs(model, params, examples.operands)
         found = _of_split(features, logits, examples, head, split in population_splits)
         metrics |= {f"{split}/{name}": value for name, value in found.items()}
     for n in batch_sizes:

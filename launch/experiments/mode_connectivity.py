@@ -27,7 +27,9 @@ from launch.classification import Program
 from launch.ledger import Ledger
 from launch.plots.mode_connectivity import figures as figures
 from launch.results import mode_connectivity
+from launch.runs import model_name
 from launch.settings import check_at_least, derived
+from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER
 
 TREATMENTS = ("interpolated", "recomputed", "first")
 _STUDY = (
@@ -48,7 +50,7 @@ class Network(NamedTuple):
     model_state: Any
 
 
-Line = Callable[[Network, Network, float], dict[str, training.Metrics]]
+Line = Callable[[Network, Network, float], dict[str, training.Metrics | None]]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -81,7 +83,8 @@ def report(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> Non
         for member in (["trunk"] if config.fork_step else []) + ["a", "b"]
     ]
     seconds = {"training": sum(trained), "measuring": sum(p["seconds"] for p in points)}
-    summary = {"seconds": seconds} | mode_connectivity.summarize(points, config)
+    about = {"model": model_name(config), "seconds": seconds}
+    summary = about | mode_connectivity.summarize(points, config)
     storage.write_json(workdir / "summary.json", summary)
     plots.draw(figures, [workdir], workdir / "figures")
 
@@ -149,10 +152,11 @@ def make_line(program: Program, config: ConfigDict) -> Line:
     at convolutions within loops.
     """
     between = training.mapped(interpolate)
+    measured = measured_treatments(program, config)
     recompute = make_recompute(program, config)
     shards = evaluation.shard(program.data.test, config.eval_batch_size)
 
-    def line(a: Network, b: Network, omega: float) -> dict[str, training.Metrics]:
+    def line(a: Network, b: Network, omega: float) -> dict[str, training.Metrics | None]:
         where = training.replicate(jnp.float32(omega))
         params, model_state = between(a, b, where)
         states = {
@@ -162,12 +166,30 @@ def make_line(program: Program, config: ConfigDict) -> Line:
         }
         found = {
             name: program.measure_population(program.split, params, states[name](), shards)
-            for name in config.treatments
+            for name in measured
         }
         _check_finite(found, omega)
-        return found
+        return {name: found[name] if name in measured else None for name in config.treatments}
 
     return line
+
+
+def measured_treatments(program: Program, config: ConfigDict) -> list[str]:
+    """The treatments of BatchNorm statistics, or "interpolated" alone for a model without them.
+
+    Raises:
+      UserError: the model has none, and the config asks for other treatments only.
+    """
+    example = np.zeros((1, *program.data.train.images.shape[1:]), np.float32)
+    _, state = jax.eval_shape(program.model.init, jax.random.key(0), example)
+    if "batch_stats" in state:
+        return list(config.treatments)
+    if "interpolated" not in config.treatments:
+        raise UserError(
+            f"model = {config.model!r} has no BatchNorm statistics; treatments must hold "
+            "'interpolated', the only one that is then measured"
+        )
+    return ["interpolated"]
 
 
 def make_recompute(program: Program, config: ConfigDict) -> Callable[[Any, Any], dict[str, Any]]:
@@ -178,10 +200,8 @@ def make_recompute(program: Program, config: ConfigDict) -> Callable[[Any, Any],
 
     def of_batch(params, batch_stats, batch):
         def apply(params, batch_stats, batch):
-            variables = {"params": params, "batch_stats": batch_stats}
-            images = updates.standardise(program.data, batch)
-            updated = program.model.apply(variables, images, train=True, mutable=["batch_stats"])
-            return updated[1]["batch_stats"]
+            images, state = updates.standardise(program.data, batch), {"batch_stats": batch_stats}
+            return program.model.apply(params, state, images, True)[2]["batch_stats"]
 
         return recompute_batch_stats(apply, params, batch_stats, batch[None], training.AXIS)
 
@@ -240,4 +260,5 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             f"treatments = {tuple(config.treatments)} must hold some of {', '.join(TREATMENTS)}"
         )
+    classification.check_in_memory(config)
     classification.check(endpoint_config(config, config.seed, min(config.learning_rates), "a"))

@@ -31,6 +31,8 @@ _GELU = {"auto": None, "gelu": False, "quick_gelu": True}
 _RANDOM_ARCHITECTURE = Architecture(32, 16, 4, Tower(32, 2, 2), 32, 49_408, Tower(32, 2, 2), False)
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+WHY_NOT_LONGER = "the learning rate follows a cosine over num_steps"
+
 
 class Program(NamedTuple):
     """What all seeds share.

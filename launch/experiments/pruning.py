@@ -13,6 +13,7 @@ from launch import (
     experiment,
     fine_tuning,
     ledger,
+    networks,
     plots,
     runs,
     seeds,
@@ -23,6 +24,7 @@ from launch.ledger import Ledger
 from launch.plots.pruning import figures as figures
 from launch.results import pruning
 from launch.settings import Settings, check_at_least, derived
+from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER
 
 _STUDY = (
     "trained",
@@ -34,15 +36,7 @@ _STUDY = (
     "gradual_steps",
     "mask_every",
 )
-_NETWORK = (  # settings that a trained run must share with the study
-    "dataset",
-    "train_size",
-    "validation_fraction",
-    "depth",
-    "width",
-    "num_groups",
-    "first_stride",
-)
+_SHARED = ("dataset", "train_size", "validation_fraction", "model")  # with a trained run
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -67,7 +61,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def report(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
     """Writes the summary of the points that are finished, and draws the figures."""
     if processes.first():
-        storage.write_json(workdir / "summary.json", pruning.summarize(points, config))
+        summary = {"model": runs.model_name(config)} | pruning.summarize(points, config)
+        storage.write_json(workdir / "summary.json", summary)
         plots.draw(figures, [workdir], workdir / "figures")
 
 
@@ -119,7 +114,8 @@ def _config_of_run(config: ConfigDict, directory: Path, seed: int) -> dict[str, 
     found = runs.read_config(directory)
     if found["experiment"] != "supervised":
         raise UserError(f"trained = {directory} is not a run of the experiment supervised")
-    others = [name for name in _NETWORK if found.get(name) != config[name]]
+    architecture = networks.ARCHITECTURE.get(config.model, ())
+    others = [name for name in (*_SHARED, *architecture) if found.get(name) != config[name]]
     if others:
         changes = ", ".join(f"{n}: {found.get(n)} there, {config[n]} here" for n in others)
         flags = " ".join(f"--config.{name}={found.get(name)}" for name in others)
@@ -156,5 +152,6 @@ def check(config: ConfigDict) -> None:
             f"gradual_steps = {config.gradual_steps} must be a multiple of mask_every = "
             f"{config.mask_every} and at most finetune_steps = {config.finetune_steps}"
         )
+    classification.check_in_memory(config)
     classification.check(supervised_config(config))
     classification.check(finetune_config(config))

@@ -17,12 +17,14 @@ from infojax import training
 from infojax.data import images, labelled
 from infojax.errors import UserError
 from infojax.methods import freematch
-from infojax.models.wide_resnet import head_of
 from infojax.training import evaluation, processes, storage
-from launch import classification, few_labels, seeds
+from launch import classification, few_labels, image_runs, seeds
+from launch.image_runs import read_network as read_network
 from launch.plots.semisupervised import figures as figures
 from launch.results import observations, semisupervised
+from launch.runs import model_name
 from launch.settings import check_at_least, check_below_one, check_choice
+from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER
 
 # Fields that one compiled program serves in every value: they are arguments of its step.
 TRACED = frozenset(
@@ -61,7 +63,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
     def summarize(histories):
         note = {"note": _STL10} if config.dataset == "stl10" else {}
-        return observations.summarize(histories, observe) | note
+        about = {"model": model_name(config)}
+        return about | observations.summarize(histories, observe) | note
 
     run_one = functools.partial(run_seed, program, config)
     seeds.run(config, workdir, run_one, summarize, figures)
@@ -77,6 +80,7 @@ def build(config: ConfigDict) -> Program:
     if config.method != "supervised":
         unlabelled = images.load_unlabelled(config.dataset, config.data_dir, config.image_size)
     forward = classification.make_forward(network.model, network.data)
+    head_of = network.model.head_of
     raw = evaluation.make_measure(forward, head_of, evaluation.Metrics((), False))
     return Program(network, raw, labelled.pool(network.data, unlabelled))
 
@@ -86,9 +90,8 @@ def run_seed(
 ) -> training.TrainState:
     """Trains one seed, or resumes; returns its final state."""
     network, rows = program.network, labelled_set(program.network, config, seed)
+    image_runs.describe(network.data, directory)
     if processes.first():
-        with storage.writing(directory):
-            directory.mkdir(parents=True, exist_ok=True)
         content = {"label_seed": _label_seed(config, seed), "indices": rows.tolist()}
         storage.write_json(directory / "labelled.json", content)
     methods = {}
@@ -150,6 +153,7 @@ def _make_evaluate(
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run; the data check their own."""
     classification.check_shared(config)
+    classification.check_in_memory(config)
     not_negative = ("num_labels", "label_seed", "unsupervised_weight", "fairness_weight")
     check_at_least(config, {"unlabelled_ratio": 1} | dict.fromkeys(not_negative, 0))
     check_choice(config, "method", few_labels.METHODS)

@@ -6,10 +6,13 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from infojax import training
-from launch import classification, seeds
+from launch import classification, image_runs, seeds
 from launch.classification import TRACED as TRACED, Program, build as build, check as check
+from launch.image_runs import read_network as read_network
 from launch.plots.supervised import figures as figures
 from launch.results import observations, supervised
+from launch.runs import model_name
+from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -22,11 +25,12 @@ def run(config: ConfigDict, workdir: Path) -> None:
         n=config.metric_batch_sizes[0],
         num_classes=program.data.num_classes,
     )
+    about = {"model": model_name(config)}
     seeds.run(
         config,
         workdir,
         functools.partial(run_seed, program, config),
-        lambda histories: observations.summarize(histories, observe),
+        lambda histories: about | observations.summarize(histories, observe),
         figures,
     )
 
@@ -35,6 +39,7 @@ def run_seed(
     program: Program, config: ConfigDict, seed: int, directory: Path
 ) -> training.TrainState:
     """Trains one seed, or resumes; returns its final state."""
+    image_runs.describe(program.data, directory)
     state = classification.init_state(program, config, seed)
     source = classification.make_source(program, config, seed)
     return classification.fit(program, config, state, source, directory)

@@ -15,6 +15,7 @@ from launch.experiment import Sweepable
 from launch.ledger import Ledger
 from launch.plots.sweep import figures as figures
 from launch.results import sweep
+from launch.runs import model_name
 from launch.settings import derived
 
 _STUDY = ("fields", "points", "table_metrics", "point_experiment")
@@ -35,11 +36,13 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 program, built_for = swept.build(point), static
             directory = workdir / "points" / name
             places = seeds.directories(directory, point)
+            if processes.first():
+                with storage.writing(directory):
+                    directory.mkdir(parents=True, exist_ok=True)
+                storage.write_json(directory / "config.json", json.loads(point.to_json()))
             for key in missing:
                 last = _run_seed(swept, program, point, key[1], places[key[1]])
                 book.append(key, {"values": values, "record": last}, last)
-            if processes.first():
-                storage.write_json(directory / "config.json", json.loads(point.to_json()))
             report(book.points, config, workdir)
     report(book.points, config, workdir)
     if processes.first():
@@ -61,6 +64,8 @@ def report(finished: list[ledger.Point], config: ConfigDict, workdir: Path) -> N
     if not processes.first():
         return
     summary = sweep.summarize(_whole(finished, config), list(config.table_metrics))
+    if "model" in config:
+        summary["model"] = ", ".join(sorted({model_name(point) for _, point in points(config)}))
     storage.write_json(workdir / "summary.json", summary)
     with storage.writing(workdir / "table.md"):
         (workdir / "table.md").write_text(sweep.markdown(summary))

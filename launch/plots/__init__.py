@@ -10,7 +10,7 @@ from infojax.training import storage
 from launch.plots.panels import Figures
 from launch.runs import Run, load_run
 
-__all__ = ["Draw", "Figures", "draw"]
+__all__ = ["Draw", "Figures", "draw", "save"]
 
 Draw = Callable[[list[Run]], Figures]
 
@@ -37,7 +37,11 @@ def draw(figures: Draw, workdirs: list[Path], directory: Path) -> list[Path]:
         )
     if len({run.name for run in runs}) < len(runs):
         runs = [r._replace(name=str(path)) for r, path in zip(runs, workdirs, strict=True)]
-    drawn = figures(runs)
+    return save(figures(runs), directory)
+
+
+def save(drawn: Figures, directory: Path) -> list[Path]:
+    """Saves figures by name in a directory, and closes them; returns the files."""
     paths = [directory / f"{name}.png" for name in drawn]
     with storage.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)

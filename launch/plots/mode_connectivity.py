@@ -84,13 +84,16 @@ def _grid(rows: Rows, columns: dict[str, str], split: str, config: dict[str, Any
                 axis.set_yscale("log")
         row[0].set_ylabel(f"learning rate {rate:g}")
     label_edges(axes, list(columns), "ω")
-    legend_below(figure, axes[0, 0], 3, title="BatchNorm")
+    if len(axes[0, 0].lines) > 1 or len(config["treatments"]) == 1:
+        legend_below(figure, axes[0, 0], 3, title="BatchNorm")
     return figure
 
 
 def _panel(axis: Axes, pairs: list[list[Point]], metric: str, treatments: list[str]) -> None:
     omega = [p["omega"] for p in pairs[0]]
     for treatment in treatments:
+        if pairs[0][0][treatment] is None:  # a model without BatchNorm
+            continue
         i = list(_TREATMENTS).index(treatment)
         values = np.array([[p[treatment][metric] for p in pair] for pair in pairs])
         axis.plot(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from infojax.errors import UserError
-from launch.runs import Run
+from launch.runs import Run, model_name
 
 Figures = dict[str, Figure]
 
@@ -44,8 +44,12 @@ def common_batch_sizes(runs: list[Run]) -> list[int]:
 
 def network(config: Mapping[str, Any]) -> str:
     """Describes the data set and the network of image classification."""
-    stride = f", stride {config['first_stride']}" if config["first_stride"] > 1 else ""
-    return f"{config['dataset']}, WideResNet-{config['depth']}-{config['width']}{stride}"
+    return f"{config['dataset']}, {model_name(config)}"
+
+
+def networks(runs: list[Run]) -> str:
+    """Describes the data sets and networks of several runs."""
+    return " / ".join(dict.fromkeys(network(run.config) for run in runs))
 
 
 def grid(

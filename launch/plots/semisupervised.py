@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from launch.plots.panels import Figures, network, panel, require_records, seeds
+from launch.plots.panels import Figures, networks, panel, require_records, seeds
 from launch.runs import Run, evaluated_split
 
 _COPIES = "\n(about 7,500 unlabelled images are copies of test images, arXiv:2506.03582)"
@@ -64,5 +64,5 @@ def _title(runs: list[Run]) -> str:
     config = runs[0].config
     labels = f"{config['num_labels']} labels" if config["num_labels"] else "all labels"
     method = f"{config['method']}, " if len(runs) == 1 else ""
-    title = f"{method}{network(config)}, {labels}, {seeds(runs)}"
+    title = f"{method}{networks(runs)}, {labels}, {seeds(runs)}"
     return title + _COPIES * (config["dataset"] == "stl10")

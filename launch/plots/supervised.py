@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from launch.plots.panels import (
     Figures,
     common_batch_sizes,
-    network,
+    networks,
     panel,
     require_records,
     seeds,
@@ -18,7 +18,7 @@ def figures(runs: list[Run]) -> Figures:
     """Draws `supervised` (accuracy, MIR, HDR) and `supervised_details`."""
     require_records(runs)
     split, n = evaluated_split(runs[0].config), common_batch_sizes(runs)[0]
-    title = f"{network(runs[0].config)}, {seeds(runs)}"
+    title = f"{networks(runs)}, {seeds(runs)}"
     return {
         "supervised": _main(runs, split, n, title),
         "supervised_details": _details(runs, split, n, title),

@@ -33,7 +33,8 @@ def figures(runs: list[Run]) -> Figures:
             below.set_xticks(x, labels, rotation=45, ha="right", fontsize="small")
     grid[1, 0].set_ylabel("difference from the first point\n(paired by seed, 95 % interval)")
     seeds = f"{len(summary['seeds'])} seeds: each, and mean ± standard deviation"
-    figure.suptitle(f"{run.config['dataset']}, {seeds}")
+    model = f"{summary['model']}, " if "model" in summary else ""
+    figure.suptitle(f"{run.config['dataset']}, {model}{seeds}")
     return {"sweep": figure}
 
 

@@ -30,8 +30,8 @@ def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
       `results`, for each learning rate and treatment the spread of barriers, humps and dips over
-      pairs; `artefacts`, humps and dips with interpolated against recomputed statistics;
-      `observations`.
+      pairs, None for treatments that were not measured; `artefacts`, humps and dips with
+      interpolated against recomputed statistics; `observations`.
     """
     split = evaluated_split(config)
     suffixes = {f"n = {n}": f"_{n}" for n in config["metric_batch_sizes"]} | {"population": ""}
@@ -42,6 +42,7 @@ def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
             by_rate[str(rate)] = {
                 treatment: _of_pairs(pairs, treatment, split, suffixes)
                 for treatment in config["treatments"]
+                if pairs[0][0][treatment] is not None  # None: the model has no BatchNorm
             }
     first = {rate: next(iter(results.values())) for rate, results in by_rate.items()}
     compared = {
@@ -51,7 +52,9 @@ def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "pairs": {rate: len(found["error_barrier"]["by_pair"]) for rate, found in first.items()},
-        "results": by_rate,
+        "results": {
+            rate: dict.fromkeys(config["treatments"]) | found for rate, found in by_rate.items()
+        },
         "artefacts": compared,
         "observations": written([_observe(by_rate, list(suffixes)) | _artefacts(compared)]),
     }

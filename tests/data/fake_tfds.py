@@ -39,5 +39,5 @@ def builder(directory, **sizes):
         version="1.0.0",
         data_path=directory,
         reads=reads,
-        as_data_source=lambda split: reads.append(split) or splits[split],
+        as_data_source=lambda split, decoders=None: reads.append(split) or splits[split],
     )

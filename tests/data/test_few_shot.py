@@ -72,7 +72,7 @@ def test_batches_of_few_items_are_padded():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"no features at .*there\.npz: set data_dir to their dir"):
+    with pytest.raises(UserError, match=r"no features at .*there\.npz: set --config.data_dir"):
         few_shot.load(tmp_path, "there")
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from infojax.data import images, memory
+from infojax.data import images, memory, stored
 from infojax.data.images import Split
 from infojax.errors import UserError
 
@@ -25,7 +25,7 @@ def test_digits():
 
 def test_moments_by_channel():
     pixels = np.random.default_rng(0).integers(0, 256, (9, 5, 4, 3), np.uint8)
-    mean, std = images._moments(pixels)
+    mean, std = images._moments(stored.value_counts(pixels))
     np.testing.assert_allclose(mean, (pixels / 255).mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(std, (pixels / 255).std((0, 1, 2)), rtol=1e-5)
 

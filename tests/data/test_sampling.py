@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infojax.data.sampling import shuffled_epochs
+from infojax.data.sampling import epochs_on_host, shuffled_epochs
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 16, 17, 1000])
@@ -25,6 +25,17 @@ def test_depends_only_on_key_and_position():
     jitted = jax.jit(shuffled_epochs, static_argnums=2)(key, jnp.arange(120), n)
     np.testing.assert_array_equal(jitted, whole)
     assert np.any(np.asarray(shuffled_epochs(jax.random.key(4), jnp.arange(120), n)) != whole)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 50, 1000, 2**20 + 1])
+def test_the_host_computes_the_same(n):
+    key, rng = jax.random.key(n), np.random.default_rng(n)
+    positions = np.concatenate([np.arange(20), rng.integers(0, min(2**31, 5 * n), 80)])
+    positions = np.append(positions, min(2**31 - 1, 5 * n)).astype(np.int32)
+    expected = shuffled_epochs(key, jnp.asarray(positions), n)
+    found = epochs_on_host(key, n)(positions)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_orders_are_uniform():

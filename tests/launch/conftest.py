@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch import __main__ as launch
+from launch import __main__ as launch, compilations
 from tests.launch.launcher import ROOT, Launcher, begun
 
 
@@ -18,7 +18,7 @@ def main(tmp_path, monkeypatch, capsys):
     On stdout it prints nothing but what runs where.
     """
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(launch, "_cache_compilations", lambda: None)
+    monkeypatch.setattr(compilations, "keep", lambda: None)
 
     def call(*arguments, default_workdir=True, checked_stdout=True):
         extra = [f"--workdir={tmp_path / 'run'}"] if default_workdir else []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infojax.training import read_records
-from launch import __main__ as launch
+from launch import __main__ as launch, compilations
 
 ROOT = Path(__file__).parents[2]
 SMOKE = "--config=configs/grokking.py:smoke"
@@ -48,23 +48,21 @@ def assert_refused(result, *words):
 def run_here(workdir, config, settings):
     """Runs a config with overrides through the main function, in this process."""
     arguments = [f"--config.{name}={value}" for name, value in settings.items()]
-    # ml_collections loads config files by a deprecated method.
-    with pytest.MonkeyPatch.context() as patch, pytest.warns(DeprecationWarning, match="."):
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(launch, "_cache_compilations", lambda: None)
+        patch.setattr(compilations, "keep", lambda: None)
         code = launch.main(["launch", *arguments, f"--config={config}", f"--workdir={workdir}"])
     assert code == 0
     return workdir
 
 
 class Launcher:
-    """Starts `python -m launch` on a config; all runs share a cache of compilations."""
+    """Starts `python -m launch` on a config; compiled programs are shared with all tests."""
 
     def __init__(self, directory, config="configs/grokking.py:smoke"):
         self.config = config
-        self.cache = directory / "cache"
-        self.environment = {k: v for k, v in os.environ.items() if "CACHE" not in k}
-        self.environment |= {"XDG_CACHE_HOME": str(self.cache), "PYTHONPATH": str(ROOT)}
+        own = {"XDG_CACHE_HOME": str(directory / "cache"), "PYTHONPATH": str(ROOT)}
+        self.environment = os.environ | own
 
     def start(self, workdir, *arguments, module="launch"):
         command = [sys.executable, "-m", module, *arguments]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,37 +10,44 @@ from pathlib import Path
 
 import pytest
 
-from configs import grokking
+from configs import grokking, mode_connectivity
 from infojax.errors import StorageError, UserError
 from infojax.training import Interrupted
-from launch import __main__ as launch, figures, workdir
+from launch import __main__ as launch, command_line, figures, help_text, workdir
 from launch.settings import Settings
 from tests.launch.launcher import ROOT, SMOKE, assert_refused, begun
 
-# ml_collections loads config files by a deprecated method.
-pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
+CROSSMODAL = "--config=crossmodal:smoke"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([SMOKE, "--config.modulos=17"], ["modulos", 'Did you mean "modulus"']),
-        ([SMOKE, "--config.nope=3"], ["the config has no field 'nope'"]),
-        ([SMOKE, "--config.seed.x=1"], ["<class 'int'>.x does not exist"]),
+        ([SMOKE, "--config.modulos=17"], ["'modulos'; did you mean --config.modulus?"]),
+        ([SMOKE, "--config.modulos", "17"], ["'modulos'; did you mean --config.modulus?"]),
+        ([SMOKE, "--config.nope=3"], ["the config has no field 'nope'; --help"]),
+        ([SMOKE, "--config.seed.x=1"], ["the field seed = 0 has no fields"]),
+        (
+            ["--config=crossmodal:smoke", "--config.learning_rates.linear=1"],
+            ["'learning_rates.linear'; did you mean --config.learning_rates.linear_probe?"],
+        ),
+        ([SMOKE, "--learning_rate=0.1"], ["--learning_rate; did you mean --config.learning_rate?"]),
+        ([SMOKE, "--wrkdir=x"], ["unknown flag --wrkdir; did you mean --workdir?"]),
+        ([SMOKE, "--num_proceses=2"], ["did you mean --num_processes or "]),
         ([SMOKE, "--config.modulus=many"], ["--config.modulus=many", "int"]),
         ([SMOKE, "--config.modulus=13.5"], ["--config.modulus=13.5", "int"]),
         ([SMOKE, "--config.learning_rate=fast"], ["--config.learning_rate=fast", "float"]),
         ([SMOKE, "--config.num_steps="], ["--config.num_steps"]),
-        ([SMOKE, "grokking"], ["unexpected argument 'grokking'"]),
-        ([SMOKE, "--steps=3"], ["Unknown command line flag 'steps'"]),
+        (["grokking"], ["unexpected argument 'grokking'; did you mean --config=grokking?"]),
+        ([SMOKE, "anything"], ["unexpected argument 'anything'; see"]),
+        ([SMOKE, "--xyz=3"], ["unknown flag --xyz; see python -m launch --help"]),
         ([SMOKE, "--workdir"], ["--workdir"]),
-        (["--config"], ["--config"]),
-        (["--config="], ["config file", "empty"]),
-        (["--config=configs/missing.py"], ["No such file", "configs/missing.py"]),
-        (["--config", "configs/missing.py"], ["No such file", "configs/missing.py"]),
-        (["--config=configs"], ["Is a directory", "configs"]),
+        ([SMOKE, "--wandb="], ["--wandb is empty"]),
         (["--config=configs/grokking.py:tiny"], ["'tiny'", "cpu, paper or smoke"]),
-        (["--config=pyproject.toml"], ["pyproject.toml"]),
+        (
+            ["--config=grokking:smok"],
+            ["'smok'; did you mean smoke? The variants are cpu, paper or"],
+        ),
         ([SMOKE, "--config.experiment=alchemy"], ["experiment = 'alchemy' is unknown"]),
         ([SMOKE, "--config.experiment=figures"], ["experiment = 'figures' is unknown"]),
         ([SMOKE, "--config.experiment="], ["experiment = '' is unknown"]),
@@ -151,11 +159,11 @@ def test_defaults(monkeypatch):
     """Without arguments: grokking's cpu variant into runs/grokking."""
     monkeypatch.chdir(ROOT)
     expected = grokking.get_config("cpu")
-    for arguments in ([], ["--config=configs/grokking.py"], ["--config", "configs/grokking.py"]):
-        config, directory = launch._parse(["launch", *arguments])
+    for arguments in ([], ["--config=configs/grokking.py"], ["--config", "grokking"]):
+        config, directory, project = command_line.parse(["launch", *arguments])
         assert isinstance(config, Settings)
         assert json.loads(config.to_json()) == json.loads(expected.to_json())
-        assert directory == Path("runs/grokking")
+        assert (directory, project) == (Path("runs/grokking"), None)
 
 
 def test_overrides(monkeypatch):
@@ -163,11 +171,35 @@ def test_overrides(monkeypatch):
     monkeypatch.chdir(ROOT)
     arguments = ["--config.seed=7", "--workdir", "x/y", "--config", "configs/grokking.py:smoke"]
     arguments += ["--config.metric_batch_sizes=(8, 9)", "--config.weight_decay=2"]
-    config, directory = launch._parse(["launch", *arguments, "--config.loss=ordinary"])
-    assert directory == Path("x/y")
+    arguments += ["--config.loss=ordinary", "--wandb=mine"]
+    config, directory, project = command_line.parse(["launch", *arguments])
+    assert (directory, project) == (Path("x/y"), "mine")
     assert (config.seed, config.modulus, config.weight_decay) == (7, 13, 2.0)
     assert config.metric_batch_sizes == (8, 9)
     assert config.loss == "ordinary"
+
+
+def test_config_of_a_run(tmp_path, monkeypatch):
+    """The same settings and types, which overrides still change; by default into runs/."""
+    monkeypatch.chdir(ROOT)
+    workdir.prepare(tmp_path, command_line.parse(["launch", CROSSMODAL]).config)
+    arguments = ["launch", f"--config={tmp_path}/config.json"]
+    config, directory, _ = command_line.parse(arguments)
+    assert config == command_line.parse(["launch", CROSSMODAL]).config
+    assert config.shots == (1, 2) and config.learning_rates.image_adapter == 1e-3
+    assert directory == Path("runs/crossmodal")
+    workdir.prepare(tmp_path, config)  # what the directory holds
+    overrides = ["--config.shots=(4,)", "--config.learning_rates.image_adapter=1"]
+    config = command_line.parse([*arguments, *overrides]).config
+    assert config.shots == (4,) and config.learning_rates.image_adapter == 1.0
+
+
+def test_a_config_of_a_run_has_no_variants(main, tmp_path):
+    (tmp_path / "config.json").write_text('{"experiment": "grokking"}')
+    refused = main(f"--config={tmp_path}/config.json:smoke")
+    assert_refused(refused, "without variants; leave out :smoke")
+    (tmp_path / "config.json").write_text("{")
+    assert_refused(main(f"--config={tmp_path}/config.json"), "config.json is damaged")
 
 
 def test_variants():
@@ -197,15 +229,45 @@ def test_variants():
     assert smoke.num_steps <= 100
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help(main, capsys, flag):
+def _printed(capsys, *arguments):
+    """What a command prints that runs nothing."""
     with pytest.raises(SystemExit) as caught:
-        launch.main(["launch", flag])
+        launch.main(["launch", *arguments])
     assert caught.value.code == 0
     out, err = capsys.readouterr()
-    assert "--config=configs/NAME.py[:VARIANT]" in out
-    assert "runs/grokking" in out
-    assert err == ""
+    assert err == "" and max(map(len, out.splitlines())) <= 100
+    return out
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(main, capsys, flag):
+    out = _printed(capsys, flag)
+    assert "python -m launch --config=CONFIG[:VARIANT]" in out
+    assert all(f"--{name}" in out for name in help_text.FLAGS)
+    assert "modulus" not in out
+
+
+def test_help_on_a_config(main, capsys):
+    """Values, with overrides, and comments, from the config's own file first."""
+    out = _printed(capsys, "--config=mode_connectivity:smoke", "--config.seed=7", "--help")
+    assert re.search(r"^  seed = 7$", out, re.MULTILINE)
+    assert re.search(r"^  num_seeds = 2 +pairs$", out, re.MULTILINE)
+    assert re.search(r"^  batch_size = 32 +global$", out, re.MULTILINE)
+    assert "seconds; digits." in out
+    fields = re.findall(r"^  (\w+) = ", out, re.MULTILINE)
+    assert fields == list(json.loads(mode_connectivity.get_config("smoke").to_json()))
+
+
+def test_help_on_the_config_of_a_run(main, capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"experiment": "grokking", "shots": [1, 2]}')
+    assert "  shots = (1, 2)" in _printed(capsys, f"--config={tmp_path}/config.json", "--help")
+
+
+def test_list(main, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    out = _printed(capsys, "--list")
+    assert out == _printed(capsys, "--config=nowhere", "--list")
+    assert re.search(r"^  cpu +3 minutes on two cores; .* no data$", out, re.MULTILINE)
 
 
 def test_figures_errors(tmp_path, capsys):

@@ -15,8 +15,6 @@ SMALL = (
     "--config.population_splits=('test',)",
 )  # fmt: skip
 SMOKE = "--config=configs/cifar10.py:smoke"
-# ml_collections loads config files by a deprecated method.
-pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

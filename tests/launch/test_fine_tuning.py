@@ -83,7 +83,8 @@ def test_a_nonzero_masked_weight_in_a_checkpoint_is_reported(program, trained, t
 
 def test_head_is_pruned_if_so_configured():
     for prune_head in (True, False):
-        program = fine_tuning.Program(smoke(prune_head=prune_head), *[None] * 5)
+        head = frozenset({"head/kernel", "head/bias"})
+        program = fine_tuning.Program(smoke(prune_head=prune_head), *[None] * 5, head)
         assert program.prunable("head/kernel", np.ones((2, 2))) == prune_head
         assert program.prunable("stem/kernel", np.ones((2, 2)))
         assert not program.prunable("head/bias", np.ones(2))

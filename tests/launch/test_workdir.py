@@ -14,9 +14,6 @@ from infojax.training import storage
 from launch import workdir
 from tests.launch.launcher import ROOT, SMOKE, assert_refused
 
-# ml_collections loads config files by a deprecated method.
-pytestmark = pytest.mark.filterwarnings("ignore:.*load_module:DeprecationWarning")
-
 
 def _files(directory):
     everything = (p for p in directory.rglob("*") if p.is_file() and p.name != ".lock")

@@ -1,11 +1,14 @@
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infojax.models.wide_resnet import WideResNet, head_of
+from infojax.models.classifier import of_linen
+from infojax.models.wide_resnet import WideResNet
+from tests.models import wide_resnet_problems as problems
 
 
 def _shapes(**settings):
@@ -23,10 +26,16 @@ def _count(tree):
 
 # Published parameter counts, with a head of 10 classes.
 @pytest.mark.parametrize(
-    ("depth", "width", "d", "parameters"), [(28, 2, 128, 1_467_610), (28, 8, 512, 23_354_842)]
+    ("form", "width", "d", "parameters"),
+    [
+        ("tensorflow", 2, 128, 1_467_610),
+        ("tensorflow", 8, 512, 23_354_842),
+        ("usb", 2, 128, 1_467_626),
+        ("torchssl", 2, 128, 1_469_642),
+    ],
 )
-def test_sizes_of_the_papers_networks(depth, width, d, parameters):
-    variables, (features, logits) = _shapes(depth=depth, width=width)
+def test_sizes_of_the_papers_networks(form, width, d, parameters):
+    variables, (features, logits) = _shapes(depth=28, width=width, form=form)
     assert (features.shape, logits.shape) == ((2, d), (2, 10))
     assert _count(variables["params"]) == parameters
 
@@ -92,10 +101,39 @@ def test_forward_against_numpy(network, train):
     np.testing.assert_allclose(logits, expected[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("case", problems.CASES)
+@pytest.mark.parametrize("form", problems.FORMS)
+def test_forms_against_pytorch(form, case):
+    """The same weights in PyTorch: see make_wide_resnet_fixture.py."""
+    expected = np.load(Path(__file__).parent / "wide_resnet.npz")
+    depth, width = problems.CASES[case]
+    model = WideResNet(problems.CLASSES, depth, width, form=form)
+    variables = problems.variables(form, depth, width)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def run(variables, train):
+        return model.apply(variables, problems.images(), train, mutable=["batch_stats"])[0]
+
+    for mode in ("eval", "train"):
+        for name, x in zip(("features", "logits"), run(variables, mode == "train"), strict=True):
+            y = expected[f"{form}, {case}, {mode}, {name}"]
+            np.testing.assert_allclose(x, y, atol=1e-5 * np.abs(y).max(), err_msg=f"{mode} {name}")
+
+
+def test_biases_start_as_in_pytorch():
+    """Uniform, within one over the root of the number of inputs."""
+    init = jax.jit(functools.partial(WideResNet(3, 10, 1, form="torchssl").init, train=False))
+    params = init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))["params"]
+    for layer, inputs in ((params["stem"], 27), (params["group2_block0"]["conv2"], 9 * 64)):
+        x = np.sqrt(inputs) * np.asarray(layer["bias"])
+        assert np.abs(x).max() < 1 and x.min() < 0 < x.max()
+        assert np.std(x) == pytest.approx(1 / np.sqrt(3), rel=0.3)
+
+
 def test_head(network):
     model, variables, images = network
     features, logits = jax.jit(functools.partial(model.apply, train=False))(variables, images)
-    w, b = head_of(variables["params"])
+    w, b = of_linen(model).head_of(variables["params"])
     np.testing.assert_allclose(features @ w.T + b[None], logits, rtol=1e-5, atol=1e-6)
 
 

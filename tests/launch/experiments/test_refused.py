@@ -75,7 +75,7 @@ REFUSED = {
         ({"momentum": 1.5}, "momentum must lie in [0, 1), got 1.5"),
     ],
     "crossmodal": [
-        ({"features": ("missing",)}, "missing.npz: set data_dir"),
+        ({"features": ("missing",)}, "missing.npz: set --config.data_dir"),
         ({"shots": (1, 9)}, "class 'class 0' has 7 training images, fewer than 9 shots"),
         ({"shots": (0,)}, "shots must be at least 1, got 0"),
         ({"heads": ("probe",)}, "heads holds 'probe'; use some of linear_probe"),

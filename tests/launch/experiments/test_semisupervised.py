@@ -1,6 +1,5 @@
 """Semi-supervised runs: resumed, in a grid of methods, and with the papers' settings."""
 
-import functools
 import json
 import shutil
 
@@ -12,7 +11,7 @@ import pytest
 from configs.semisupervised import get_config
 from infojax import losses
 from infojax.training import read_records, storage
-from launch import classification, plots
+from launch import classification, networks, plots
 from launch.experiments import semisupervised, sweep
 from launch.results import semisupervised as results
 from tests.launch.experiments import semisupervised_problem as problem
@@ -142,7 +141,6 @@ def test_stl10s_network_and_warning(program, monkeypatch, capsys):
     assert "7,500 of its 100,000 unlabelled images are copies" in capsys.readouterr().out
     np.testing.assert_array_equal(found.pool[0][-50:], more)
     np.testing.assert_array_equal(found.pool[1][-50:], -1)
-    model = classification.make_model(get_config("paper-stl10"), 10)
-    init = functools.partial(model.init, train=False)
-    head = jax.eval_shape(init, jax.random.key(0), jnp.zeros((2, 96, 96, 3)))["params"]["head"]
-    assert head["kernel"].shape == (256, 10)
+    model = networks.make_model(get_config("paper-stl10"), (96, 96, 3), 10)
+    params, _ = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 96, 96, 3)))
+    assert params["head"]["kernel"].shape == (256, 10)

@@ -1,6 +1,5 @@
 """The step of image classification: its definition, devices, and the papers' settings."""
 
-import functools
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
 from infojax.models.wide_resnet import WideResNet
-from launch import classification, updates
+from launch import classification, networks, updates
 from launch.experiments import supervised
 from tests import reference
 from tests.launch.experiments import supervised_problem as problem
@@ -137,6 +136,7 @@ def test_ratios_as_terms():
     np.testing.assert_allclose(state.loss, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one():
     """Losses, gradients (through the parameters and momentum) after 1 and 20 steps."""
     results = {}
@@ -187,14 +187,15 @@ def test_paper_variants_are_the_papers_settings(module, width, d):
         "momentum": 0.9, "weight_decay": 5e-4, "ema_decay": 0.999, "batchnorm_decay": 0.999,
         "label_smoothing": 0.0, "mi_weight": 0.0, "id_weight": 0.0, "crop_padding": 4,
         "flip": True, "train_size": 0, "metric_batch_sizes": (64,), "num_groups": 3,
-        "first_stride": 1, "compute_dtype": "float32",
+        "first_stride": 1, "compute_dtype": "float32", "model": "wide_resnet",
+        "wide_resnet_form": "torchssl",
     }  # fmt: skip
     assert {name: config[name] for name in expected} == expected
     supervised.check(config)
-    model = classification.make_model(config, d)
+    model = networks.make_model(config, (32, 32, 3), d)
     x = jnp.zeros((2, 32, 32, 3))
-    init = functools.partial(model.init, train=False)
-    head = jax.eval_shape(init, jax.random.key(0), x)["params"]["head"]["kernel"]
+    params, _ = jax.eval_shape(model.init, jax.random.key(0), x)
+    head = params["head"]["kernel"]
     assert head.shape == (64 * width, d)
 
 
