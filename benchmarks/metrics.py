@@ -59,7 +59,7 @@ def groups(quick: bool) -> list[tuple[list[Case], list[str]]]:
     d = 128, C = 10 two of them suffice. The last group is a language model.
     """
     sizes = [64, 256, 1024] if quick else [64, 256, 1024, 4096, 16_384, 65_536]
-    few = ["infojax", "infojax.population", "jax n×n", "torch n×n"]
+    few = ["infojax", "infojax.population", FLOOR, "jax n×n", "torch n×n"]
     shapes = [(128, 10, list(CONTENDERS))]
     if not quick:
         shapes += [(128, 100, few), (512, 10, few), (512, 100, few)]
@@ -69,7 +69,7 @@ def groups(quick: bool) -> list[tuple[list[Case], list[str]]]:
         for gradient in (False, True)
     ]
     language_model = [Case(4096, 768, 50_257, gradient=False)]
-    return found if quick else [*found, (language_model, ["infojax", FLOOR, *few[2:]])]
+    return found if quick else [*found, (language_model, ["infojax", *few[2:]])]
 
 
 def run(quick: bool) -> tuple[list[dict[str, Any]], str]:

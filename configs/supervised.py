@@ -78,20 +78,10 @@ def base(dataset: str) -> ConfigDict:
     config.stream = False  # read images batch by batch, if they exceed a device's memory
     config.train_size = 0  # training images to use; 0: all
     config.validation_fraction = 0.0  # share of them to evaluate on instead of the test split
-    config.flip, config.crop_padding = True, 4
+    config.flip = True  # half of the training images are mirrored
+    config.crop_padding = 4  # training images are shifted by up to so many pixels; 0: not at all
 
-    config.model = "wide_resnet"  # mlp, vit, or package.module:function (docs/models.md)
-    config.wide_resnet_form = "tensorflow"  # of Google's FixMatch; or torchssl, or usb
-    config.depth, config.width = 28, 2
-    config.num_groups = 3  # 4 for images of 96 x 96
-    config.first_stride = 1  # 2 for images of 96 x 96
-    config.batchnorm_decay = 0.999
-    config.batchnorm_sync = True
-    config.mlp_depth, config.mlp_width = 2, 512  # hidden layers
-    config.vit_patch = 4  # side of the patches, a divisor of the images'
-    config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4
-    config.compute_dtype = "float32"  # or bfloat16
-
+    _add_models(config)
     config.batch_size = 64  # global
     config.accumulate_steps = 1  # microbatches per batch; entropies are then per microbatch
     config.num_steps = 2**20
@@ -108,10 +98,24 @@ def base(dataset: str) -> ConfigDict:
     config.eval_every = 2**20 // 100
     config.eval_batch_size = 512  # images per forward pass
     config.metric_batch_sizes = (64,)  # MIR and HDR are averages over batches of these sizes
-    config.population_splits = ()  # splits with MIR, HDR and neural collapse of all images
+    config.population_splits = ()  # MIR, HDR, NC1-4 of all images; test: those evaluated on
     config.checkpoint_every = 5000
     config.steps_per_call = 100
     return config
+
+
+def _add_models(config: ConfigDict) -> None:
+    config.model = "wide_resnet"  # mlp, vit, or package.module:function (docs/models.md)
+    config.wide_resnet_form = "tensorflow"  # of Google's FixMatch; or torchssl, or usb
+    config.depth, config.width = 28, 2
+    config.num_groups = 3  # 4 for images of 96 x 96
+    config.first_stride = 1  # 2 for images of 96 x 96
+    config.batchnorm_decay = 0.999
+    config.batchnorm_sync = True
+    config.mlp_depth, config.mlp_width = 2, 512  # hidden layers
+    config.vit_patch = 4  # side of the patches, a divisor of the images'
+    config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4
+    config.compute_dtype = "float32"  # or bfloat16
 
 
 def grid(

@@ -95,6 +95,9 @@ if __name__ == "__main__":
     _exit_on_signals()
     try:
         code = main(sys.argv)
+    except BrokenPipeError:  # the reader of stdout, such as head, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except Exception:
         distributed.give_up()
         raise

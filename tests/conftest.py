@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib import metadata
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # shared by all test processes
     _cache = tempfile.mkdtemp(prefix="infojax-tests-")
@@ -13,10 +14,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # shared by all test processe
 # OpenBLAS threads of several devices starve each other. tests/portability.py sets both variables.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("INFOJAX_TEST_BLAS_THREADS", "1")
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=2 "
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    + os.environ.get("INFOJAX_TEST_XLA_FLAGS", "")
+# Programs are compiled quickly rather than well; tests/portability.py compiles them as users do.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_force_host_platform_device_count=2",
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        # A quarter of the time of compilation; other versions do not know the flag.
+        "--xla_cpu_use_fusion_emitters=false" * metadata.version("jaxlib").startswith("0.10."),
+        os.environ.get("INFOJAX_TEST_XLA_FLAGS", ""),
+    ]
 )
 
 import jax

@@ -3,8 +3,9 @@
 python tests/portability.py [--quick]
 
 Rounding differs between processors: OpenBLAS picks a kernel by OPENBLAS_CORETYPE and splits sums
-by its threads, XLA compiles for --xla_cpu_max_isa. A test that fails in one of the settings
-depends on the last bit. `--quick` runs one file in the two settings that differ most.
+by its threads, XLA compiles for --xla_cpu_max_isa, and fuses as its optimisations allow. A test
+that fails in one of the settings depends on the last bit. `--quick` runs one file in the three
+settings that differ most.
 """
 
 import argparse
@@ -13,21 +14,28 @@ import platform
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FILES = ("tests/population", "tests/methods", "infojax", *map(str, ROOT.glob("tests/test_*.py")))
 QUICK = ("tests/test_information.py",)
+# As users compile, unlike the other tests.
+OPTIMISED = (
+    "--xla_backend_optimization_level=3 --xla_llvm_disable_expensive_passes=false "
+    "--xla_cpu_parallel_codegen_split_count=32 "
+) + "--xla_cpu_use_fusion_emitters=true" * metadata.version("jaxlib").startswith("0.10.")
 KERNELS = ("Haswell", "SkylakeX", "Zen", "Sandybridge")
 SETTINGS = {
     **{f"OpenBLAS {kernel}": {"OPENBLAS_CORETYPE": kernel} for kernel in KERNELS},
     "4 BLAS threads": {"INFOJAX_TEST_BLAS_THREADS": "4"},
+    "XLA optimised": {"INFOJAX_TEST_XLA_FLAGS": OPTIMISED},
     **{
         f"XLA {isa}": {"INFOJAX_TEST_XLA_FLAGS": f"--xla_cpu_max_isa={isa}"}
         for isa in ("AVX2", "SSE4_2")
     },
 }
-MOST_DIFFERENT = ("OpenBLAS Sandybridge", "XLA SSE4_2")
+MOST_DIFFERENT = ("OpenBLAS Sandybridge", "XLA optimised", "XLA SSE4_2")
 # XLA cannot compile float16 without F16C: "Symbols not found: __extendhfsf2".
 SELECTED = {"XLA SSE4_2": "not half and not float16 and not fuzz"}
 
@@ -43,12 +51,10 @@ def supported() -> dict[str, dict[str, str]]:
 def main(argv: list[str] | None = None) -> int:
     """Runs every setting; returns 1 if a test failed in one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one file, two settings")
+    parser.add_argument("--quick", action="store_true", help="one file, three settings")
     quick = parser.parse_args(argv).quick
     settings = supported()
-    names = [
-        name for name in settings if not quick or name in ("OpenBLAS Sandybridge", "XLA SSE4_2")
-    ]
+    names = [name for name in settings if not quick or name in MOST_DIFFERENT]
     failed = []
     for name in names:
         with tempfile.TemporaryDirectory() as cache:  # programs of one kernel are not another's
