@@ -56,7 +56,10 @@ class Program(NamedTuple):
 def build(config: ConfigDict, make_update: MakeUpdate = updates.make_update) -> Program:
     """Returns the data, and the functions that train and measure on them."""
     data = load_data(config)
-    model = networks.make_model(config, data.train.images.shape[1:], data.num_classes)
+    updates.check_inputs(config, data)
+    shape = data.train.images.shape[1:]
+    model = networks.make_model(config, shape, data.num_classes)
+    networks.check_head(config, model, shape)
     update = make_update(config, model, data)
     forward, sizes = make_forward(model, data), tuple(config.metric_batch_sizes)
     measures = (
@@ -158,18 +161,18 @@ def make_evaluate(
 ) -> Callable[[training.TrainState], training.Metrics]:
     """Returns a function of a replicated state that measures the splits a config names."""
     splits = {program.split: program.data.test, "train": program.data.train}
+    chosen = {program.split if s == "test" else s for s in config.population_splits}
     measured = {
         name: evaluation.shard(split, config.eval_batch_size)
         for name, split in splits.items()
-        if name == program.split or name in config.population_splits
+        if name == program.split or name in chosen
     }
 
     def evaluate(replicated: training.TrainState) -> training.Metrics:
         params = evaluated_params(replicated)
         metrics: training.Metrics = {}
         for name, shards in measured.items():
-            whole = name in config.population_splits
-            measure = program.measure_population if whole else program.measure
+            measure = program.measure_population if name in chosen else program.measure
             metrics |= measure(name, params, replicated.model_state, shards)
         return metrics | latest_terms(training.single(replicated))
 

@@ -24,17 +24,40 @@ def describe(data: images.ImageData, directory: Path) -> None:
     """Writes what a network depends on: shape of the images, number of classes, moments.
 
     With these, a trained network can be read where its data are not.
+
+    Raises:
+      UserError: the directory holds checkpoints of a run on other images.
     """
-    if processes.first():
-        with storage.writing(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-        content = {
-            "image_shape": list(data.train.images.shape[1:]),
-            "num_classes": data.num_classes,
-            "mean": data.mean.tolist(),
-            "std": data.std.tolist(),
-        }
-        storage.write_json(directory / _FILE, content)
+    content = {
+        "image_shape": list(data.train.images.shape[1:]),
+        "num_classes": data.num_classes,
+        "embeddings": data.of_embeddings,
+        "mean": data.mean.tolist(),
+        "std": data.std.tolist(),
+    }
+    processes.from_first(lambda: _write(content, directory))
+
+
+def _write(content: dict[str, Any], directory: Path) -> None:
+    path = directory / _FILE
+    if path.exists() and any(directory.glob("checkpoints/[0-9]*")):
+        earlier = _read(path)
+        if not all(_close(earlier[name], value) for name, value in content.items()):
+            raise UserError(
+                f"the images have changed since the run in {directory} began: restore them, or use "
+                "another --workdir"
+            )
+    with storage.writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    storage.write_json(path, content)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return {"embeddings": False} | json.loads(path.read_text())  # as of runs older than these
+
+
+def _close(x: Any, y: Any) -> bool:
+    return np.shape(x) == np.shape(y) and np.allclose(x, y)
 
 
 def read_network(config: ConfigDict, directory: Path) -> Network:
@@ -49,7 +72,7 @@ def read_network(config: ConfigDict, directory: Path) -> Network:
         classification.make_forward(model, data),
         model.head_of,
         tuple(shape),
-        functools.partial(_check, shape),
+        functools.partial(_check, shape, np.float32 if data.of_embeddings else np.uint8),
         config.eval_batch_size,
         lambda seed: classification.load_data(config),
     )
@@ -60,19 +83,20 @@ def _described(config: ConfigDict, directory: Path) -> images.ImageData:
     path = directory / _FILE
     if not path.exists():
         return classification.load_data(config)
-    content = json.loads(path.read_text())
+    content = _read(path)
     mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
-    empty = images.Split(np.zeros((0, *content["image_shape"]), np.uint8), np.zeros(0, np.int32))
+    dtype = np.float32 if content["embeddings"] else np.uint8
+    empty = images.Split(np.zeros((0, *content["image_shape"]), dtype), np.zeros(0, np.int32))
     return images.ImageData(empty, empty, content["num_classes"], mean, std)
 
 
-def _check(shape: Sequence[int], inputs: Any) -> np.ndarray | StoredImages:
+def _check(shape: Sequence[int], dtype: Any, inputs: Any) -> np.ndarray | StoredImages:
     if isinstance(inputs, StoredImages):
         return inputs
     x = np.asarray(inputs)
-    if x.dtype != np.uint8 or x.shape[1:] != tuple(shape) or not len(x):
-        size = ", ".join(map(str, shape))
-        raise UserError(f"images must be uint8 [n, {size}], n > 0; got {x.dtype} {x.shape}")
+    if x.dtype != dtype or x.shape[1:] != tuple(shape) or not len(x):
+        size, name = ", ".join(map(str, shape)), np.dtype(dtype).name
+        raise UserError(f"images must be {name} [n, {size}], n > 0; got {x.dtype} {x.shape}")
     return x
 
 

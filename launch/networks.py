@@ -52,12 +52,22 @@ def make_model(config: ConfigDict, image_shape: ImageShape, num_classes: int) ->
             return classifier.of_linen(MLP(num_classes, config.mlp_depth, config.mlp_width, dtype))
         case "vit":
             return classifier.of_linen(_vit(config, image_shape, num_classes))
-    model = _function(config.model)(config, image_shape, num_classes)
+    function = _function(config.model)
     try:
+        model = function(config, image_shape, num_classes)
         checks.check(model, image_shape, num_classes, training.AXIS)
     except UserError as error:
         raise UserError(f"model = {config.model!r}: {error}") from error
     return model
+
+
+def check_head(config: ConfigDict, model: Classifier, image_shape: ImageShape) -> None:
+    """Raises UserError if the logits of a user's model are not those of its features and head."""
+    if config.model not in ARCHITECTURE:
+        try:
+            checks.check_head(model, image_shape, training.AXIS)
+        except UserError as error:
+            raise UserError(f"model = {config.model!r}: {error}") from error
 
 
 def check(config: ConfigDict) -> None:
@@ -127,4 +137,6 @@ def _function(name: str) -> MakeClassifier:
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UserError(f"model = {name!r} is unknown: {path} has no function {attribute}")
+    if not classifier.takes(function, "config", "image_shape", "num_classes"):
+        raise UserError(f"model = {name!r} must take config, image_shape and num_classes")
     return cast(MakeClassifier, function)

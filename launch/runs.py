@@ -111,6 +111,11 @@ def read_config(workdir: Path) -> dict[str, Any]:
         config = None
     if not isinstance(config, dict) or "experiment" not in config:
         raise UserError(f"{path} is damaged: it holds no config of an experiment")
+    return completed(config)
+
+
+def completed(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a config with the settings that versions before them had no choice in."""
     return _OLDER | config if "first_stride" in config else config
 
 

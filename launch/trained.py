@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,11 +61,11 @@ class Trained:
     workdir: Path
     config: ConfigDict
     seed: int
-    records: list[dict[str, float]]
+    records: list[dict[str, float]] = dataclasses.field(repr=False)
     step: int
-    params: Any
-    model_state: Any
-    network: Network
+    params: Any = dataclasses.field(repr=False)
+    model_state: Any = dataclasses.field(repr=False)
+    network: Network = dataclasses.field(repr=False)
 
     @property
     def model(self) -> Any:
@@ -92,7 +92,7 @@ class Trained:
         result: tuple[np.ndarray, np.ndarray] = self._in_batches(None, inputs)
         return result
 
-    def layers(self, inputs: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def layers(self, inputs: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Returns the outputs [n, d] of layers, averaged over pixels or tokens.
 
         Args:
@@ -101,8 +101,15 @@ class Trained:
 
         Returns:
           Outputs by name, and `features`.
+
+        Raises:
+          UserError: there is no such layer.
         """
-        result: dict[str, np.ndarray] = self._in_batches(names, inputs)
+        chosen, known = tuple(names), self.layer_names(inputs)
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise UserError(f"there is no layer {unknown[0]!r}; use {', '.join(known) or 'none'}")
+        result: dict[str, np.ndarray] = self._in_batches(chosen, inputs)
         return result
 
     def layer_names(self, inputs: Any) -> list[str]:

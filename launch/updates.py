@@ -1,6 +1,6 @@
 """Updates of image classifiers: the batch that a step draws, its loss, and the optimiser."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,14 @@ from infojax import losses, training
 from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
+from infojax.errors import UserError
 from infojax.matrices import Interplay
 from infojax.models.classifier import Classifier
 
 INFORMATION_TERMS = ("mutual_information", "entropy_difference", "mir", "hdr")
 _TERMS = ("cross_entropy", *INFORMATION_TERMS, "accuracy")
 WHY_NOT_LONGER = "the learning rate follows a cosine over num_steps"
+_OF_IMAGES = ("wide_resnet", "vit")  # models that need more than one pixel
 SAMPLING, _AUGMENTATION = 0, 1  # random streams of a source's key
 
 
@@ -32,7 +34,7 @@ class Source(NamedTuple):
     """What every replica draws its share of a batch from.
 
     Attributes:
-      images: uint8 [n, h, w, channels]; of streamed images, this replica's share of the batch.
+      images: as `images.Split` holds them; of streamed images, this replica's share of the batch.
       labels: int32 [n], of these images.
       key: JAX random key of sampling and augmentation.
       weights: of the loss.
@@ -55,8 +57,32 @@ def make_update(config: ConfigDict, model: Classifier, data: images.ImageData) -
     )
 
 
+def check_inputs(config: ConfigDict, data: images.ImageData) -> None:
+    """Raises UserError for data that no network learns, or settings that do not fit them."""
+    if data.num_classes < 2:
+        raise UserError(f"all images of {config.dataset} are of one class; at least 2 are needed")
+    h, w, channels = data.train.images.shape[1:]
+    if data.of_embeddings:
+        fitting: dict[str, Any] = {"crop_padding": 0, "flip": False}
+        if config.model in _OF_IMAGES:
+            fitting = {"model": "mlp", **fitting}
+        changes = [f"--config.{k}={value}" for k, value in fitting.items() if config[k] != value]
+        if changes:
+            raise UserError(
+                f"{config.dataset} holds embeddings of {channels} numbers, not images: set "
+                f"{' '.join(changes)}"
+            )
+    elif config.crop_padding >= min(h, w):
+        raise UserError(
+            f"crop_padding = {config.crop_padding} must be below height and width of the images, "
+            f"{h} x {w}"
+        )
+
+
 def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
-    """Images of uint8 to float32 of mean 0 and variance 1 in each channel."""
+    """Images of uint8, or embeddings, to float32 of mean 0 and variance 1 in each channel."""
+    if jnp.issubdtype(batch.dtype, jnp.floating):
+        return (batch - data.mean[None, None, None]) / data.std[None, None, None]
     scale, shift = 1 / (255 * data.std), data.mean / data.std
     return batch.astype(jnp.float32) * scale[None, None, None] - shift[None, None, None]
 

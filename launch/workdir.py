@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from infojax.errors import StorageError, UserError
 from infojax.training import recorder, storage
-from launch import ledger
+from launch import ledger, runs
 
 _PACKAGES = ("infojax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -107,8 +107,11 @@ def _check_same(workdir: Path, new: dict[str, Any], why_not_longer: str | None) 
         old = None
     if not isinstance(old, dict):
         raise UserError(f"{path} cannot be read, but a run has begun there; use another --workdir")
+    old = runs.completed(old)
     text = functools.partial(json.dumps, sort_keys=True)  # in which 64 and 64.0 differ
     names = [n for n in sorted({*old, *new}) if text(old.get(n)) != text(new.get(n))]
+    if "experiment" in names:
+        names = ["experiment"]  # the other fields differ with it
     longer = names == ["num_steps"] and old["num_steps"] < new["num_steps"]
     if longer and why_not_longer:
         raise UserError(

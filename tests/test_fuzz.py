@@ -87,6 +87,14 @@ def expected(name, z, y, w, mask):
     return list(found[:3])
 
 
+def has_null_mean(z, y, mask):
+    """Whether the mean of a class is that of all samples up to rounding."""
+    kept = np.ones(len(y), bool) if mask is None else mask
+    z, y = np.asarray(z, np.float64)[kept], np.asarray(y)[kept]
+    means = np.stack([z[y == c].mean(0) for c in np.unique(y)]) - z.mean(0)
+    return bool(np.any(np.linalg.norm(means, axis=1) < 1e-6 * np.linalg.norm(z, axis=1).max()))
+
+
 def check(name, case):
     z, y, w, mask, layout = case
     arguments = laid_out(z, y, w, mask, layout)
@@ -98,8 +106,8 @@ def check(name, case):
     got = [float(x) for x in jax.tree.leaves(result)[:3]] if name != "feature_entropy" else None
     got = [float(result)] if got is None or not hasattr(result, "mir") else got
     want = expected(name, z, y, w, mask)
-    if name == "class_interplay" and not np.all(np.isfinite(want)):
-        want = got  # one class or equal means: nothing to compare with
+    if name == "class_interplay" and (not np.all(np.isfinite(want)) or has_null_mean(z, y, mask)):
+        want = got  # one class, or a mean whose direction is rounding: nothing to compare with
     np.testing.assert_allclose(got, want, atol=2e-4)
 
 

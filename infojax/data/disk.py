@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infojax.data import arrays, cache, folders, hub, images, memory, tfds
+from infojax.data import arrays, cache, channels, folders, hub, images, memory, tfds
 from infojax.data.images import ImageData, Split
 from infojax.data.stored import Place, StoredImages, scan, value_counts
+from infojax.errors import UserError
 
 _SPLITS = ("train", "test")
 
@@ -29,12 +30,14 @@ def load(
       The data set that `images.load` returns, with `StoredImages`.
 
     Raises:
-      UserError: as in `images.load`.
+      UserError: as in `images.load`; or the data set holds embeddings.
     """
     if name == images.DIGITS:
         return _of_arrays(name, images.digits(), 10, image_size, shuffled=False)
     if name.endswith(".npz"):
         found = arrays.read(name, memory.check_host)
+        if arrays.embeddings(found["train_images"]):
+            raise UserError(f"{name} holds embeddings, which are not streamed: set stream = False")
         return _of_arrays(name, found, None, image_size, shuffled=True)
     if not images.from_tfds(name):
         source = hub if name.startswith(hub.PREFIX) else folders
@@ -59,7 +62,7 @@ def _of_places(
         split: _split(
             StoredImages(places[split].read, found.shape, np.arange(len(found.labels))),
             found.labels,
-            shuffled and split == "train",
+            shuffled,
         )
         for split, found in scanned.items()
     }
@@ -74,7 +77,7 @@ def _of_arrays(
         if f"{split}_images" in found:
             pixels, labels = found[f"{split}_images"], found[f"{split}_labels"]
             stored = StoredImages(pixels.__getitem__, pixels.shape[1:], np.arange(len(labels)))
-            splits[split] = _split(stored, labels, shuffled and split == "train")
+            splits[split] = _split(stored, labels, shuffled)
     counts = value_counts(found["train_images"])
     return _checked(name, splits, counts, num_classes, image_size)
 
@@ -95,4 +98,5 @@ def _checked(
 ) -> ImageData:
     train = splits["train"]
     test = splits.get("test", Split(train.images[:0], train.labels[:0]))
-    return images.checked(name, train, test, counts, num_classes, image_size)
+    moments = channels.of_counts(counts)
+    return images.checked(name, train, test, moments, num_classes, image_size)

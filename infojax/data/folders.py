@@ -93,6 +93,8 @@ def find(name: str) -> dict[str, Found]:
 
 def _splits(root: Path) -> dict[str, Path]:
     """Directories of the splits; the whole tree is for training if it has none."""
+    if root.is_file():
+        raise UserError(f"{root} is neither a directory of class directories nor an .npz file")
     if not root.is_dir():
         raise UserError(f"there is no directory {root}")
     train, test = root / "train", root / "test"

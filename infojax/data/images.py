@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infojax.data import arrays, cache, folders, hub, memory, tfds
+from infojax.data import arrays, cache, channels, folders, hub, memory, tfds
 from infojax.data.stored import StoredImages, value_counts
 from infojax.errors import UserError
 
@@ -16,7 +16,10 @@ _PATH = (".", "/", "~")  # first characters of paths
 
 
 class Split(NamedTuple):
-    """Images uint8 [n, h, w, channels] and their labels int32 [n]."""
+    """Images uint8 [n, h, w, channels] and their labels int32 [n].
+
+    Embeddings are images of one pixel, float32 [n, 1, 1, d].
+    """
 
     images: np.ndarray | StoredImages
     labels: np.ndarray
@@ -29,8 +32,9 @@ class ImageData(NamedTuple):
       train: training split.
       test: test split; empty if the data set has none.
       num_classes: number of classes C.
-      mean: of each channel over the training split, in units of 255, float32 [channels].
-      std: standard deviation of each channel over the training split, float32 [channels].
+      mean: of each channel over the training split, float32 [channels]; of images in units of 255.
+      std: standard deviation of each channel over the training split, float32 [channels], in the
+        same units; 1 of a constant channel.
     """
 
     train: Split
@@ -39,14 +43,19 @@ class ImageData(NamedTuple):
     mean: np.ndarray
     std: np.ndarray
 
+    @property
+    def of_embeddings(self) -> bool:
+        """Whether it holds embeddings instead of images."""
+        return arrays.embeddings(self.train.images)
+
 
 def load(
     name: str, data_dir: str = "", image_size: int = 0, cache_dir: Path | None = None
 ) -> ImageData:
     """Loads a whole data set.
 
-    Training images of a directory, an .npz file or a set of `datasets` are shuffled once, the same
-    way each time, since such sets are often sorted by class.
+    Images of a directory, an .npz file or a set of `datasets` are shuffled once, the same way each
+    time: such sets are often sorted by class, and a batch of one class has no MIR to speak of.
 
     Args:
       name: one of
@@ -54,7 +63,8 @@ def load(
         - a TFDS image classification set, such as `cifar10`;
         - a directory with `train/CLASS/*` and `test/CLASS/*`, or with `CLASS/*`; its name contains
           a slash or begins with a dot or a tilde;
-        - an `.npz` file with `images`, `labels`, and `test_images`, `test_labels`;
+        - an `.npz` file with `images`, `labels`, and `test_images`, `test_labels`; the images
+          are uint8, or embeddings, floating [n, d];
         - `hf:NAME[:CONFIG]`: a set, or a directory, of the library `datasets`.
       data_dir: directory of TFDS; if empty, the environment's TFDS_DATA_DIR, or TFDS's default,
         into which it downloads a missing data set.
@@ -67,8 +77,8 @@ def load(
       The data set.
 
     Raises:
-      UserError: the data set cannot be found, does not hold labelled uint8 images of one size,
-        skips a class, or exceeds `memory.limit`.
+      UserError: the data set cannot be found, does not hold labelled uint8 images of one size or
+        embeddings, skips a class, or exceeds `memory.limit`.
     """
     if name == DIGITS:
         return _checked(name, digits(), 10, image_size)
@@ -77,7 +87,8 @@ def load(
     if not from_tfds(name):
         source = hub if name.startswith(hub.PREFIX) else folders
         found = source.reading(name, image_size)
-        shuffled = found._replace(read=lambda: _shuffled(found.read()))
+        options = f"{found.options} shuffled"
+        shuffled = found._replace(options=options, read=lambda: _shuffled(found.read()))
         return _checked(name, cache.fetch(shuffled, cache_dir), None, image_size)
     builder = tfds.builder(name, data_dir)
     num_classes = tfds.num_classes(name, builder)
@@ -179,13 +190,12 @@ def digits() -> cache.Arrays:
 
 
 def _shuffled(found: cache.Arrays) -> cache.Arrays:
-    """Shuffles the training split."""
-    order = shuffled_order(len(found["train_labels"]))
-    return found | {key: found[key][order] for key in ("train_images", "train_labels")}
+    """Shuffles each split."""
+    return {key: x[shuffled_order(len(x))] for key, x in found.items()}
 
 
 def shuffled_order(n: int) -> np.ndarray:
-    """The order in which training images that may be sorted by class are used, int [n]."""
+    """The order in which images that may be sorted by class are used, int [n]."""
     return np.random.default_rng(0).permutation(n)
 
 
@@ -194,15 +204,18 @@ def _checked(name: str, found: cache.Arrays, num_classes: int | None, image_size
     images, labels = found["train_images"], found["train_labels"]
     memory.check(name, images.nbytes)
     test = Split(found.get("test_images", images[:0]), found.get("test_labels", labels[:0]))
-    counts = value_counts(images)
-    return checked(name, Split(images, labels), test, counts, num_classes, image_size)
+    if arrays.embeddings(images):
+        moments = channels.of_embeddings(images)
+    else:
+        moments = channels.of_counts(value_counts(images))
+    return checked(name, Split(images, labels), test, moments, num_classes, image_size)
 
 
 def checked(
     name: str,
     train: Split,
     test: Split,
-    counts: np.ndarray,
+    moments: channels.Moments,
     num_classes: int | None,
     image_size: int,
 ) -> ImageData:
@@ -212,7 +225,7 @@ def checked(
       name: of the data set, for messages.
       train: training split.
       test: test split, possibly empty.
-      counts: `value_counts` of the training images.
+      moments: mean and standard deviation of the training images.
       num_classes: number of classes C; None if the training labels determine it.
       image_size: side that the images should have; 0 for any.
 
@@ -240,7 +253,7 @@ def checked(
                 f"{name}: the label {outside[0]} of split {split} is not one of the {num_classes} "
                 f"classes of the training images, 0 to {num_classes - 1}; remove such images"
             )
-    return ImageData(train, test, num_classes, *_moments(counts))
+    return ImageData(train, test, num_classes, *moments)
 
 
 def _count_classes(name: str, labels: np.ndarray) -> int:
@@ -253,12 +266,3 @@ def _count_classes(name: str, labels: np.ndarray) -> int:
             f"{present[-1]}; number the classes from 0 without gaps"
         )
     return max(len(present), 1)
-
-
-def _moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel, from exact counts of the 256 values."""
-    share = counts / np.sum(counts[0])
-    values = np.arange(256) / 255
-    mean = share @ values
-    std = np.sqrt(share @ values**2 - mean**2)
-    return mean.astype(np.float32), std.astype(np.float32)

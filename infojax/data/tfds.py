@@ -137,7 +137,8 @@ def _unusable(name: str, directory: str | None, error: Exception) -> str:
             f"dataset {name!r} in {directory} is not prepared as array_record; prepare it with "
             f"file_format='array_record' ({reason})"
         )
-    hint = f"; write ./{name} for the directory" if Path(name).is_dir() else ""
+    other = "docs/data.md lists what dataset may name"
+    hint = f"; {f'write ./{name} for the directory' if Path(name).is_dir() else other}"
     return f"dataset = {name!r} is unknown to TFDS ({reason}){hint}"
 
 

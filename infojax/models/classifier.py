@@ -1,5 +1,6 @@
 """What an image classifier is to the experiments: four functions, whichever library it is from."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,6 +51,9 @@ def of_linen(
         of the parameters.
       collections: variables beside the parameters that the module may have and update.
 
+    Raises:
+      UserError: the module takes other arguments.
+
     >>> class Network(nn.Module):
     ...     @nn.compact
     ...     def __call__(self, images, train):
@@ -60,6 +64,8 @@ def of_linen(
     >>> network.head_of(params)[0].shape, state
     ((3, 4), {})
     """
+    if not takes(module, "images", "train"):
+        raise UserError(f"{type(module).__name__} must be called as module(images, train)")
 
     def init(key: jax.Array, images: ArrayLike) -> tuple[Params, State]:
         variables = dict(module.init(key, images, False))
@@ -149,6 +155,19 @@ def _filled(template: Any, values: Any) -> Any:
     state = jax.tree.map(lambda x: x, template)
     nnx.replace_by_pure_dict(state, values)
     return state
+
+
+def takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a function can be called with positional arguments.
+
+    >>> takes(lambda images: images, 1, 2)
+    False
+    """
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def _pair(outputs: Any) -> tuple[jax.Array, jax.Array]:

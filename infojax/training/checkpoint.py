@@ -224,7 +224,8 @@ def first_difference(expected: Any, found: Any) -> str:
 def load(directory: str | Path, step: int | None = None) -> tuple[int, dict[str, Any]]:
     """Reads a checkpoint without knowing what was trained.
 
-    Changes nothing, and works beside a process that trains.
+    Changes nothing, and works beside a process that trains. Damaged checkpoints that are newer are
+    reported on stderr.
 
     Args:
       directory: `checkpoints` of a run's directory.
@@ -240,15 +241,28 @@ def load(directory: str | Path, step: int | None = None) -> tuple[int, dict[str,
     directory, bad = Path(directory).absolute(), dict[int, str]()
     while steps := sorted(_steps(directory, step) - bad.keys()):  # training replaces them meanwhile
         try:
-            return steps[-1], _read(directory / str(steps[-1]))
+            arrays = _read(directory / str(steps[-1]))
         except Exception as error:  # see _Store.restore
             bad[steps[-1]] = _reason(error)
+            continue
+        _report(directory, bad, steps[-1])
+        return steps[-1], arrays
     if bad:
         raise UserError(_none_intact(directory, bad))
     present = ", ".join(map(str, sorted(_steps(directory))))
+    if not present and _steps(directory / "checkpoints"):
+        raise UserError(f"{directory} is a run; use {directory / 'checkpoints'}")
     if not present:
         raise UserError(f"there is no checkpoint in {directory}: nothing has been trained yet")
     raise UserError(f"there is no checkpoint of step {step} in {directory}; use {present}")
+
+
+def _report(directory: Path, bad: dict[int, str], read: int) -> None:
+    """Says why newer checkpoints were not read, unless training is saving or has replaced them."""
+    for step in sorted(bad.keys() & _steps(directory)):
+        if bad[step] != _UNFINISHED:
+            where = f"{directory / str(step)} is damaged ({bad[step]})"
+            print(f"{where}: read that of step {read}", file=sys.stderr)
 
 
 def _steps(directory: Path, step: int | None = None) -> set[int]:

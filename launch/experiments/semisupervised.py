@@ -76,6 +76,11 @@ def build(config: ConfigDict) -> Program:
         print(f"warning: {_STL10}", flush=True)
     network = classification.build(config, few_labels.make_update)
     labelled_set(network, config, config.seed)  # fail early if it cannot be drawn
+    if network.data.of_embeddings and config.method != "supervised":
+        raise UserError(
+            f"method = {config.method!r} augments images, but {config.dataset} holds embeddings: "
+            "set method = 'supervised'"
+        )
     unlabelled = None
     if config.method != "supervised":
         unlabelled = images.load_unlabelled(config.dataset, config.data_dir, config.image_size)

@@ -112,3 +112,9 @@ def check(config: ConfigDict, swept: Sweepable) -> None:
         raise UserError(f"each row of points must hold {len(config.fields)} values, one per field")
     for _, point in points(config):
         swept.check(point)
+        lost = [m for m in config.table_metrics if m.startswith("test/")]
+        if lost and "validation_fraction" in point and point.validation_fraction:
+            raise UserError(
+                f"table_metrics holds {lost[0]!r}, but validation_fraction = "
+                f"{point.validation_fraction} replaces test by validation: rename its metrics"
+            )

@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from launch.plots.panels import COLOURS, STYLES, counted, grid, legend_below
+from launch.plots.panels import COLOURS, counted, grid, legend_below
 
+# Of the batch sizes; all images have circles on a solid line.
+_LOOKS = (("s", (4, 2)), ("^", (1, 2)), ("D", (5, 2, 1, 2)), ("v", (8, 3)), ("x", (2, 4)))
 Evaluations = dict[str, dict[str, Any]]
 
 
@@ -39,7 +41,8 @@ def figure(found: Evaluations, sizes: Sequence[int]) -> Figure:
     legend_below(drawn, axes[0, 0], len(found))
     alpha = f", order {first['alpha']:g}" if first["alpha"] != 1 else ""
     steps = " or ".join(f"{step:,}" for step in sorted(set(first["steps"])))
-    spread = counted({len(first["steps"])}, "seed")
+    number = len(first["steps"])
+    spread = "1 seed (bars: standard error)" if number == 1 else counted({number}, "seed")
     drawn.suptitle(f"{first['dataset']}, {first['model']}, step {steps}{alpha}, {spread}")
     return drawn
 
@@ -52,9 +55,10 @@ def _panel(axis: Axes, found: Evaluations, series: dict[str, str]) -> None:
         for i, (name, metric) in enumerate(series.items()):
             values = np.array([layer[metric]["by_seed"] for layer in layers])
             whole = name == "all images"
-            style = "o-" if whole else f"o{STYLES[1 + i % 2]}"
+            marker, dashes = ("o", ()) if whole else _LOOKS[i % len(_LOOKS)]
             label = f"{entry['split']}, {name}"
-            axis.plot(at, values.mean(1), style, color=colour, markersize=4, label=label)
+            (line,) = axis.plot(at, values.mean(1), f"{marker}-", color=colour, label=label)
+            line.set(markersize=4, dashes=dashes)
             if values.shape[1] > 1:
                 axis.fill_between(
                     at, values.min(1), values.max(1), color=colour, alpha=0.2, linewidth=0

@@ -43,7 +43,8 @@ def _main(runs: list[Run], split: str, n: int, title: str) -> Figure:
 
 def _whole(runs: list[Run], split: str) -> list[str]:
     """The split, in a list, if all runs have measured the whole of it."""
-    return [split] if all(split in run.config["population_splits"] for run in runs) else []
+    histories = [history for run in runs for history in run.histories]
+    return [split] if all(f"{split}/population_mir" in h[-1] for h in histories) else []
 
 
 def _details(runs: list[Run], split: str, n: int, title: str) -> Figure:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from infojax.data import images, memory, stored
+from infojax.data import images, memory
 from infojax.data.images import Split
 from infojax.errors import UserError
 
@@ -21,13 +21,6 @@ def test_digits():
     np.testing.assert_allclose(data.std, [pixels.std()], rtol=1e-5)
     ours = {image.tobytes() for image in data.test.images}
     assert not ours & {image.tobytes() for image in data.train.images}
-
-
-def test_moments_by_channel():
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 5, 4, 3), np.uint8)
-    mean, std = images._moments(stored.value_counts(pixels))
-    np.testing.assert_allclose(mean, (pixels / 255).mean((0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(std, (pixels / 255).std((0, 1, 2)), rtol=1e-5)
 
 
 def test_subset_and_validation():

@@ -61,6 +61,8 @@ def _parameters(settings):
 
 
 MODULE = """
+from flax import linen as nn
+
 from infojax.models.classifier import of_linen
 from infojax.models.mlp import MLP
 
@@ -73,6 +75,40 @@ def without_a_head(config, image_shape, num_classes):
 
 def a_module(config, image_shape, num_classes):
     return MLP(num_classes)
+
+
+def of_other_arguments(config, num_classes):
+    return of_linen(MLP(num_classes))
+
+
+class OneArgument(nn.Module):
+    def __call__(self, images):
+        return images
+
+
+def a_module_of_other_arguments(config, image_shape, num_classes):
+    return of_linen(OneArgument())
+
+
+class Dropout(nn.Module):
+    @nn.compact
+    def __call__(self, images, train):
+        z = nn.Dropout(0.5, deterministic=not train)(images.reshape(len(images), -1))
+        return z, nn.Dense(10, name="head")(z)
+
+
+def with_dropout(config, image_shape, num_classes):
+    return of_linen(Dropout())
+
+
+def without_its_activation(config, image_shape, num_classes):
+    network = of_linen(MLP(num_classes, 1, 8))
+
+    def apply(params, state, images, train):
+        z, logits, state = network.apply(params, state, images, train)
+        return z - 1, logits, state
+
+    return network._replace(apply=apply)
 
 
 def one_class_more(config, image_shape, num_classes):
@@ -93,6 +129,16 @@ REFUSED = [
         {"model": "unfinished:one_class_more"},
         "one_class_more': logits of 2 images must be floating",
     ),
+    (
+        {"model": "unfinished:without_its_activation"},
+        "without_its_activation': the logits are not features @ w.T + b of the head",
+    ),
+    ({"model": "unfinished:of_other_arguments"}, "must take config, image_shape and num_classes"),
+    (
+        {"model": "unfinished:a_module_of_other_arguments"},
+        "OneArgument must be called as module(images, train)",
+    ),
+    ({"model": "unfinished:with_dropout"}, "random streams, such as Dropout's, are not supported"),
     ({"model": "mlp", "mlp_depth": 0}, "mlp_depth must be at least 1, got 0"),
     ({"model": "vit", "vit_heads": 3}, "vit_width = 32 must be a multiple of 4 and of vit_heads"),
     (

@@ -9,7 +9,7 @@ import pytest
 
 from infojax.errors import UserError
 from infojax.training import checkpoint
-from launch import runs
+from launch import image_runs, runs
 from tests.data import snippets
 from tests.launch import saved_runs
 from tests.launch.launcher import ROOT
@@ -76,6 +76,20 @@ def test_snippet_of_the_docs(supervised, tmp_path, monkeypatch, capsys):
     assert int(step) == saved_runs.STEP and 0 < float(mir) < 1
 
 
+def test_layers(supervised):
+    workdir, program = supervised
+    run, images = runs.load(workdir), program.data.test.images[:70]
+    found = run.layers(images, ["stem", "group1_block0"])
+    assert {name: x.shape for name, x in found.items()} == {
+        "stem": (70, 16),
+        "group1_block0": (70, 32),
+        "features": (70, 64),
+    }
+    np.testing.assert_allclose(found["features"], run.features(images)[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="there is no layer 'stm'; use stem, group0_block0"):
+        run.layers(images, ["stm"])
+
+
 def test_seeds_share_a_network(supervised):
     first, second = runs.load_seeds(supervised[0])
     assert (first.seed, second.seed) == (0, 1)
@@ -91,6 +105,19 @@ def test_without_the_data(copied, supervised):
     _equal(run.features(images), runs.load(supervised[0]).features(images))
     with pytest.raises(UserError, match="nowhere"):
         run.data()
+
+
+def test_a_run_does_not_continue_on_other_images(copied, supervised):
+    data, path = supervised[1].data, copied / "seed-0" / "data.json"
+    before = path.read_text()
+    for changed in (data._replace(mean=data.mean + 0.01), data._replace(num_classes=9)):
+        with pytest.raises(UserError, match=r"the images have changed since the run in .*seed-0"):
+            image_runs.describe(changed, path.parent)
+        assert path.read_text() == before
+    image_runs.describe(data._replace(mean=data.mean * np.float32(1 + 1e-6)), path.parent)
+    shutil.rmtree(path.parent / "checkpoints")
+    image_runs.describe(changed, path.parent)
+    assert json.loads(path.read_text())["num_classes"] == 9
 
 
 def test_of_an_older_version(copied, supervised):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from configs import grokking
+from configs import cifar10, grokking
 from infojax.errors import UserError
 from infojax.training import storage
-from launch import workdir
+from launch import config_files, workdir
 from tests.launch.launcher import ROOT, SMOKE, assert_refused
 
 
@@ -53,11 +53,29 @@ def test_work_directory_of_another_config(main, tmp_path, what):
     assert _files(run) == before
 
 
-def test_work_directory_of_another_experiment(tmp_path):
-    """Fields that only one of them has are named too."""
-    workdir.prepare(tmp_path, ConfigDict({"experiment": "supervised", "dataset": "mnist"}))
+def test_a_run_of_an_older_version_continues(tmp_path):
+    """By its own config.json: settings that it had no choice in have the value of then."""
+    old = cifar10.get_config("smoke").to_dict()
+    for name in ("model", "stream", "image_size", "wide_resnet_form"):
+        del old[name]
+    workdir.prepare(tmp_path, ConfigDict(old))
     _record(tmp_path)
-    with pytest.raises(UserError, match=r"dataset: mnist there.*modulus: None there, 13 here"):
+    workdir.prepare(tmp_path, config_files.load(tmp_path / "config.json", ""))
+    assert json.loads((tmp_path / "config.json").read_text())["model"] == "wide_resnet"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        ("grokking", r"dataset: mnist there.*modulus: None there, 13 here"),
+        ("supervised", r"config \(experiment: supervised there, grokking here\); use"),
+    ],
+)
+def test_work_directory_of_another_experiment(tmp_path, experiment, message):
+    """Fields that only one of them has are named too, unless the experiment itself differs."""
+    workdir.prepare(tmp_path, ConfigDict({"experiment": experiment, "dataset": "mnist"}))
+    _record(tmp_path)
+    with pytest.raises(UserError, match=message):
         workdir.prepare(tmp_path, grokking.get_config("smoke"))
 
 

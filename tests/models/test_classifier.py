@@ -11,6 +11,7 @@ from flax import linen as nn, nnx
 from infojax.errors import UserError
 from infojax.models import checks
 from infojax.models.classifier import Classifier, of_linen, of_nnx
+from infojax.models.mlp import MLP
 
 SHAPE, CLASSES = (4, 4, 1), 3
 IMAGES = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
@@ -151,7 +152,12 @@ class Other(nn.Module):
     def __call__(self, images, train):
         x = images.reshape(len(images), -1)
         z = nn.Dense(8, name="hidden")(x)
+        if self.what == "activation":
+            return z, nn.Dense(CLASSES, name="head")(nn.relu(z))
         logits = nn.Dense(CLASSES, name="head")(z)
+        if self.what == "another head":
+            zeros = nn.initializers.zeros_init()
+            return z, nn.Dense(CLASSES, kernel_init=zeros, name="real")(z) + 0 * logits
         if self.what == "count":
             self.variable("batch_stats", "count", lambda: jnp.int32(0))
         if self.what == "cache":
@@ -160,6 +166,15 @@ class Other(nn.Module):
             "logits alone": logits, "three": (z, logits, z), "swapped": (logits, z),
             "images": (images, logits), "integers": (z.astype(jnp.int32), logits),
         }.get(self.what, (z, logits))  # fmt: skip
+
+
+class Square(nn.Module):
+    """As many features as classes, behind the logits."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        z = nn.relu(nn.Dense(CLASSES)(images.reshape(len(images), -1)))
+        return nn.Dense(CLASSES, name="head")(z), z
 
 
 WRONG = [
@@ -210,3 +225,18 @@ def test_a_head_given_by_a_function():
         model = make()
         assert isinstance(model, Classifier) and model.head_of is head_of
         checks.check(model, SHAPE, CLASSES, "batch")
+
+
+@pytest.mark.parametrize("module", [Other("activation"), Other("another head"), Square()])
+def test_logits_of_something_else_than_features_and_head(module):
+    model = of_linen(module)
+    checks.check(model, SHAPE, CLASSES, "batch")
+    with pytest.raises(UserError, match=r"the logits are not features @ w\.T \+ b of the head"):
+        checks.check_head(model, SHAPE, "batch")
+
+
+def test_the_logits_of_features_and_head():
+    checks.check_head(linen(), SHAPE, "batch")
+    checks.check_head(nnx_(bias=False), SHAPE, "batch")
+    with jax.numpy_dtype_promotion("standard"):  # flax computes statistics in float32
+        checks.check_head(of_linen(MLP(CLASSES, 1, 2048, jnp.bfloat16)), SHAPE, "batch")

@@ -36,8 +36,8 @@ def test_a_missing_average_is_none(store):
     assert checkpoint.load(store.directory)[1]["ema"] is None
 
 
-def test_nothing_is_changed(copied):
-    """Neither a damaged checkpoint nor one that another process is writing."""
+def test_nothing_is_changed(copied, capsys):
+    """Neither a damaged checkpoint, which is reported, nor one that another process is writing."""
     damage(copied, 20)
     unfinished = copied.directory / "30.orbax-checkpoint-tmp"
     shutil.copytree(copied.directory / "10", unfinished)
@@ -46,9 +46,12 @@ def test_nothing_is_changed(copied):
     before = _content(copied.directory)
     assert checkpoint.load(copied.directory)[0] == 10
     assert _content(copied.directory) == before
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{copied.directory / '20'} is damaged (state/d/")
+    assert line.endswith("has changed since it was saved): read that of step 10")
 
 
-def test_training_replaces_the_checkpoints_meanwhile(copied, monkeypatch):
+def test_training_replaces_the_checkpoints_meanwhile(copied, monkeypatch, capsys):
     read = checkpoint._read
 
     def replaced(directory):
@@ -60,6 +63,7 @@ def test_training_replaces_the_checkpoints_meanwhile(copied, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "_read", replaced)
     assert checkpoint.load(copied.directory)[0] == 40
+    assert capsys.readouterr().err == ""
 
 
 def _refused(directory, step=None):
@@ -73,6 +77,8 @@ def _refused(directory, step=None):
 def test_no_checkpoint(tmp_path, saved):
     line = f"there is no checkpoint in {tmp_path / 'none'}: nothing has been trained yet"
     assert _refused(tmp_path / "none") == line
+    line = f"{saved.directory.parent} is a run; use {saved.directory}"
+    assert _refused(saved.directory.parent) == line
     line = f"there is no checkpoint of step 15 in {saved.directory}; use 10, 20"
     assert _refused(saved.directory, 15) == line
 

@@ -49,6 +49,7 @@ REFUSED = {
         ({"point_experiment": "pruning"}, "point_experiment = 'pruning' cannot be run"),
         ({"point_experiment": "alchemy"}, "point_experiment = 'alchemy' is unknown"),
         ({"points": ((0.0,), (1.5,))}, "label_smoothing must lie in [0, 1), got 1.5"),
+        ({"validation_fraction": 0.2}, "table_metrics holds 'test/accuracy', but validation_fra"),
     ],
     "mode_connectivity": [
         ({"num_omegas": 2}, "num_omegas must be at least 3, got 2"),

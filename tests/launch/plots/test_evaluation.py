@@ -25,9 +25,9 @@ def _entry(split, seeds, **changes):
 def figure():
     drawn = []
 
-    def draw(*entries):
+    def draw(*entries, sizes=(64,)):
         found = {f"cifar10/{entry['split']}": entry for entry in entries}
-        drawn.append(evaluation.figure(found, (64,)))
+        drawn.append(evaluation.figure(found, sizes))
         return drawn[-1]
 
     yield draw
@@ -53,7 +53,23 @@ def test_means_by_layer(figure):
 
 def test_standard_errors_of_one_seed_and_another_order(figure):
     drawn = figure(_entry("test", 1, alpha=2.0))
-    assert drawn.get_suptitle() == "cifar10, WideResNet-28-2, step 1,200, order 2, 1 seed"
+    title = "cifar10, WideResNet-28-2, step 1,200, order 2, 1 seed (bars: standard error)"
+    assert drawn.get_suptitle() == title
     (bars,) = drawn.axes[0].collections
     np.testing.assert_allclose([s[1, 1] - s[0, 1] for s in bars.get_segments()], 0.02)
     assert not drawn.axes[1].collections
+
+
+def test_every_size_looks_different(figure):
+    """As lines, and as points where there is one layer."""
+    sizes, entry = (16, 32, 64, 128, 256), _entry("test", 1)
+    for layer in entry["layers"].values():
+        for n in sizes:
+            layer |= {f"mir_{n}": layer["mir_64"], f"hdr_{n}": layer["hdr_64"]}
+    lines = figure(entry, sizes=sizes).axes[0].lines
+    drawn = [line for line in lines if not line.get_label().startswith("_")]
+    for looks in (
+        {str(line._unscaled_dash_pattern) for line in drawn},
+        {x.get_marker() for x in drawn},
+    ):
+        assert len(looks) == len(drawn) == 6
