@@ -27,14 +27,14 @@ def serve(target: str, arguments: dict[str, Any]) -> None:
         module, function = target.split(":")
         task = getattr(importlib.import_module(module), function)(**arguments)
         send({})
-        before, result = _forget_peak(), None
+        before, result = _forgetpeak_memory(), None
         for line in sys.stdin:
             message = json.loads(line)
             if "repeats" in message:
                 seconds, result = _time(task.run, message["repeats"])
                 send({"seconds": seconds})
             else:
-                memory = (_peak() - before) / _MIB
+                memory = (peak_memory() - before) / _MIB
                 send({**task.report(result), "memory_mib": memory})
     except UnsupportedError as error:
         send({"failure": str(error)})
@@ -57,14 +57,14 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(_MEMORY_SHARE * total),) * 2)
 
 
-def _forget_peak() -> int:
+def _forgetpeak_memory() -> int:
     """Resets peak resident memory where Linux allows it; returns the peak in bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
+    return peak_memory()
 
 
-def _peak() -> int:
+def peak_memory() -> int:
     """Peak resident memory in bytes.
 
     From /proc where it exists: `getrusage` also counts the parent's memory before exec.

@@ -9,7 +9,7 @@ from benchmarks.worker import Worker, WorkerError
 
 _SETUP_SECONDS = 300.0
 _KILL_FACTOR = 2.0  # a run is killed after this multiple of its limit
-_PAUSE = 0.05  # lets the previous contender's spinning threads go to sleep
+_PAUSE = 0.2  # until the previous contender's threads sleep: OpenBLAS's spin for 0.1 s
 _ENOUGH = 0.1  # minimum seconds per timing, by repetition
 
 

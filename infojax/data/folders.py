@@ -96,7 +96,7 @@ def _splits(root: Path) -> dict[str, Path]:
     if root.is_file():
         raise UserError(f"{root} is neither a directory of class directories nor an .npz file")
     if not root.is_dir():
-        raise UserError(f"there is no directory {root}")
+        raise UserError(f"there is no directory {root.absolute()}")
     train, test = root / "train", root / "test"
     if test.is_dir() and train.is_dir():
         return {"train": train, "test": test}
