@@ -67,7 +67,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name}: {done.stdout.strip().splitlines()[-1]}", flush=True)
         if done.returncode:
             failed.append(name)
-            print(done.stdout[-3000:], flush=True)
+            print(
+                f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-1000:]}",
+                flush=True,
+            )
     print(f"{len(names) - len(failed)} of {len(names)} settings passed")
     return bool(failed)
 

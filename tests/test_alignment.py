@@ -201,7 +201,7 @@ def test_two_devices_give_the_loss_and_gradient_of_one(variant):
     )
     np.testing.assert_allclose(value, [loss(variant)(images, texts, labels)] * 2, rtol=1e-6)
     for copy in by_texts:
-        np.testing.assert_allclose(copy, gradients(variant)(images, texts, labels)[1], atol=1e-6)
+        np.testing.assert_allclose(copy, gradients(variant)(images, texts, labels)[1], atol=5e-6)
 
 
 @pytest.mark.parametrize(
