@@ -1,6 +1,5 @@
 """The model that `config.model` names: built in, or a function of the user's (docs/models.md)."""
 
-import importlib
 import math
 from typing import Protocol, cast
 
@@ -14,6 +13,7 @@ from infojax.models.classifier import Classifier
 from infojax.models.mlp import MLP
 from infojax.models.vit import ViT
 from infojax.models.wide_resnet import FORMS, WideResNet
+from launch import modules
 from launch.settings import check_at_least, check_below_one, check_choice
 
 # The built-in models, and the settings on which their parameters depend.
@@ -128,12 +128,7 @@ def _function(name: str) -> MakeClassifier:
     if not (path and colon and attribute) or path.startswith("."):
         known = ", ".join(ARCHITECTURE)
         raise UserError(f"model = {name!r} is unknown; use {known} or 'package.module:function'")
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name and not f"{path}.".startswith(f"{error.name}."):
-            raise  # the module exists, but something it imports does not
-        raise UserError(f"model = {name!r} is unknown: there is no module {path}") from error
+    module = modules.imported(path, f"model = {name!r}")
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UserError(f"model = {name!r} is unknown: {path} has no function {attribute}")

@@ -200,8 +200,10 @@ def test_two_devices_give_the_loss_and_gradient_of_one(variant):
         images.reshape(2, 6, -1), texts, labels.reshape(2, 6)
     )
     np.testing.assert_allclose(value, [loss(variant)(images, texts, labels)] * 2, rtol=1e-6)
+    with jax.enable_x64(True):  # one device in float32 is off by half of the bound itself
+        exact = gradients(variant)(images.astype(float), texts.astype(float), labels)[1]
     for copy in by_texts:
-        np.testing.assert_allclose(copy, gradients(variant)(images, texts, labels)[1], atol=5e-6)
+        np.testing.assert_allclose(copy, np.asarray(exact), atol=1e-6)
 
 
 @pytest.mark.parametrize(
