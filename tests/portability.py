@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FILES = ("tests/population", "tests/methods", "infojax", *map(str, ROOT.glob("tests/test_*.py")))
 QUICK = ("tests/test_information.py",)
+PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 # As users compile, unlike the other tests.
 OPTIMISED = (
     "--xla_backend_optimization_level=3 --xla_llvm_disable_expensive_passes=false "
@@ -58,8 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     failed = []
     for name in names:
         with tempfile.TemporaryDirectory() as cache:  # programs of one kernel are not another's
-            environment = os.environ | settings[name] | {"JAX_COMPILATION_CACHE_DIR": cache}
-            command = [sys.executable, "-m", "pytest", "-q", "-x", *(QUICK if quick else FILES)]
+            environment = os.environ | settings[name] | {
+                "JAX_COMPILATION_CACHE_DIR": cache,
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            }
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+            command += QUICK if quick else (*FILES, *PARALLEL)
             command += ["-k", SELECTED[name]] if name in SELECTED else []
             done = subprocess.run(
                 command, cwd=ROOT, env=environment, capture_output=True, text=True

@@ -12,12 +12,11 @@ import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-import infojax
-from infojax import collapse, losses, population, training
+from infojax import losses, training
 from infojax.data import modular
 from infojax.errors import UserError
 from infojax.models.transformer import PairTransformer
-from launch import seeds
+from launch import grokking_measures, seeds
 from launch.plots.grokking import figures as figures
 from launch.results import grokking, observations
 from launch.settings import check_at_least, check_choice
@@ -30,7 +29,6 @@ _LOSSES = {
     "margin": losses.cross_entropy,
     "ordinary": optax.softmax_cross_entropy_with_integer_labels,
 }
-_POPULATION_RTOL = 1e-3  # relative standard error of MIR, where it is estimated
 
 
 Measure = Callable[[training.Params, modular.Examples, modular.Examples], dict[str, jax.Array]]
@@ -74,7 +72,9 @@ def build(config: ConfigDict) -> Program:
 
     update = training.Update(training.stateless(loss_fn), optimizer)
     measured = functools.partial(
-        measure, model, config.metric_batch_sizes, config.population_splits
+        grokking_measures.measure,
+        functools.partial(_outputs, model),
+        grokking_measures.Settings(config.metric_batch_sizes, config.population_splits),
     )
     return Program(model, update, training.make_train_step(update), jax.jit(measured))
 
@@ -163,63 +163,6 @@ def _outputs(
 ) -> tuple[jax.Array, jax.Array]:
     features, logits = model.apply({"params": params}, operands)
     return jnp.asarray(features), jnp.asarray(logits)
-
-
-def measure(
-    model: PairTransformer,
-    batch_sizes: tuple[int, ...],
-    population_splits: tuple[str, ...],
-    params: training.Params,
-    fitted: modular.Examples,
-    test: modular.Examples,
-) -> dict[str, jax.Array]:
-    """Returns every recorded metric of some parameters.
-
-    Sample-level MIR, HDR and entropies use the first n test examples, n in batch_sizes;
-    class-level and population values use all examples of the split.
-    """
-    head = params["unembed"][:-1]  # "=" is never a result
-    metrics: dict[str, jax.Array] = {}
-    for split, examples in (("train", fitted), ("test", test)):
-        features, logits = _outputs(model, params, examples.operands)
-        found = _of_split(features, logits, examples, head, split in population_splits)
-        metrics |= {f"{split}/{name}": value for name, value in found.items()}
-    for n in batch_sizes:
-        sample = infojax.sample_interplay(features[:n], test.results[:n], head)
-        metrics |= {
-            f"test/mir_{n}": sample.mir,
-            f"test/hdr_{n}": sample.hdr,
-            f"test/entropy_features_{n}": sample.entropy_z,
-            f"test/entropy_head_{n}": sample.entropy_v,
-        }
-    squares = [jnp.sum(weight**2) for weight in jax.tree.leaves(params)]
-    metrics["weights/squared_norm"] = sum(squares, jnp.float32(0))
-    return metrics
-
-
-def _of_split(
-    features: jax.Array, logits: jax.Array, examples: modular.Examples, head: jax.Array, whole: bool
-) -> dict[str, jax.Array]:
-    """Metrics of all examples of a split; with `whole` also MIR and HDR at the sample level."""
-    hits = jnp.argmax(logits, -1) == examples.results
-    c, d = head.shape
-    statistics = population.Statistics.zeros(c, d).update(features, examples.results)
-    by_class = population.class_interplay(statistics, head)
-    found = {
-        "accuracy": jnp.mean(hits.astype(jnp.float32)),
-        "loss": jnp.mean(losses.cross_entropy(logits, examples.results)),
-        "class_mir": by_class.mir,
-        "class_hdr": by_class.hdr,
-        "nc1": collapse.neural_collapse(statistics, head).nc1,
-    }
-    if whole:
-        interplay = population.interplay(statistics, head, rtol=_POPULATION_RTOL)
-        found |= {
-            "population_mir": interplay.mir,
-            "population_hdr": interplay.hdr,
-            "population_mir_error": interplay.standard_error.mir,
-        }
-    return found
 
 
 def check(config: ConfigDict) -> None:
