@@ -3,12 +3,15 @@
 python -m launch --config=CONFIG[:VARIANT] [--workdir=DIR] [--config.FIELD=VALUE ...]
 """
 
+from launch import signals
+
+if __name__ == "__main__":
+    signals.end_at_once()  # the imports below take seconds
+
 import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 import jax
 from ml_collections import ConfigDict
@@ -75,24 +78,7 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _exit_on_signals() -> None:
-    """Ends the process at once on SIGINT and SIGTERM; during training, `fit` saves first.
-
-    An exception would be swallowed if raised in a callback of jax's garbage collection.
-    """
-
-    def end(signum: int, _: FrameType | None) -> None:
-        name = signal.Signals(signum).name
-        line = f"launch: stopped by {name}; the same command resumes from the last checkpoint\n"
-        os.write(sys.stderr.fileno(), line.encode())
-        os._exit(128 + signum)
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-
-
 if __name__ == "__main__":
-    _exit_on_signals()
     try:
         code = main(sys.argv)
     except BrokenPipeError:  # the reader of stdout, such as head, has ended

@@ -28,11 +28,13 @@ def locked(workdir: Path) -> Iterator[None]:
     """Context that one process at a time can enter for a directory.
 
     The operating system releases the lock when the process ends, however it ends. File systems
-    without locks are not protected.
+    without locks are not protected. A UserError before the run has begun removes what the context
+    created.
 
     Raises:
       UserError: another process holds the lock, or the directory cannot be written.
     """
+    created = [path for path in (workdir, *workdir.parents) if not path.exists()]
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         file = (workdir / ".lock").open("a+")
@@ -53,7 +55,21 @@ def locked(workdir: Path) -> Iterator[None]:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()}\n")
             file.flush()
-        yield
+        try:
+            yield
+        except UserError:
+            if created and not _has_begun(workdir):
+                _remove(workdir, created)
+            raise
+
+
+def _remove(workdir: Path, created: list[Path]) -> None:
+    """Removes the files of a start, and the directories made for it as far as they are empty."""
+    for name in (".lock", "config.json", "environment.json"):
+        (workdir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for path in created:
+            path.rmdir()
 
 
 def prepare(workdir: Path, config: ConfigDict, why_not_longer: str | None = None) -> None:

@@ -31,12 +31,22 @@ def write_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
 
 def append_line(path: Path, content: dict[str, Any]) -> None:
     """Appends an object to a file of JSON lines, after removing a line truncated by a crash."""
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
+    if _is_truncated(path):
         write_lines(path, read_lines(path))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps(content) + "\n")
+
+
+def _is_truncated(path: Path) -> bool:
+    """Whether a file exists whose last line does not end, read from its last byte alone."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        return file.read() != b"\n"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,9 @@ import json
 import re
 import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,20 @@ def _truncate_newest_checkpoint(workdir):
     whole = [int(p.parent.name) for p in workdir.glob("checkpoints/[0-9]*/sums.json")]
     for path in (workdir / "checkpoints" / str(max(whole))).rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's signal mask from /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_modules_are_imported(launcher, tmp_path, signum):
+    process = launcher.start(tmp_path / "run")
+    status = Path("/proc", str(process.pid), "status")
+    while not int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) >> 14 & 1:
+        time.sleep(0.001)
+    assert "jaxlib" not in Path("/proc", str(process.pid), "maps").read_text()
+    process.send_signal(signum)
+    line = f"launch: stopped by {signum.name}; the same command resumes from the last checkpoint\n"
+    assert (*process.communicate(timeout=60), process.returncode) == ("", line, 128 + signum)
+    assert not list(tmp_path.iterdir())
 
 
 def test_run_directory(uninterrupted):

@@ -101,6 +101,22 @@ def test_unreadable_history_of_starts_is_replaced(tmp_path, content):
     assert len(workdir.starts(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("below", ["run", "not/there/yet"])
+def test_refused_settings_leave_nothing_behind(main, tmp_path, below):
+    """Settings that the experiment refuses after the directory was prepared."""
+    refused = [SMOKE, "--config.metric_batch_sizes=(1,)", f"--workdir={tmp_path / below}"]
+    code = main(*refused, default_workdir=False, checked_stdout=False)
+    assert_refused(code, "metric_batch_sizes")
+    assert not list(tmp_path.iterdir())
+
+
+def test_refused_settings_leave_a_directory_as_it_was(main, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert_refused(main(SMOKE, "--config.metric_batch_sizes=(1,)"), "metric_batch_sizes")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
 def test_work_directory_in_use(main, tmp_path):
     """A second start is refused and changes nothing until the first process has ended."""
     run = tmp_path / "run"
