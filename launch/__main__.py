@@ -84,7 +84,7 @@ if __name__ == "__main__":
     except BrokenPipeError:  # the reader of stdout, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception:
-        distributed.give_up()
+    except Exception as error:
+        distributed.give_up(error)
         raise
     sys.exit(code)

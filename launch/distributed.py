@@ -16,6 +16,8 @@ from infojax.errors import UserError
 
 USAGE = "[--coordinator=HOST:PORT --num_processes=N --process_id=K]"
 _LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
+# Parts of the messages of jax's collectives and coordination service when a process is gone.
+_LOST = ("Gloo", "Connection reset", "Connection closed", "coordination service", "heartbeat")
 
 
 def start(argv: list[str]) -> list[str]:
@@ -97,13 +99,22 @@ def name() -> str:
     return f"launch[{index}]" if index else "launch"
 
 
-def give_up() -> None:
+def give_up(unreported: Exception | None = None) -> None:
     """After an error in one of several processes, ends it at once.
 
     An orderly exit would wait for the other processes, which wait for this one.
+
+    Args:
+      unreported: an error that was not reported yet. The loss of another process is one line,
+        other errors are reported with their traceback.
     """
-    if jax.distributed.is_initialized():
-        traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+    if not jax.distributed.is_initialized():
+        return
+    if unreported is not None and any(part in str(unreported) for part in _LOST):
+        reason = "another process of this run has ended or cannot be reached"
+        print(f"{name()}: {reason}; the same commands resume the run", file=sys.stderr)
+    elif unreported is not None:
+        traceback.print_exception(unreported)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
