@@ -18,7 +18,11 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FILES = ("tests/population", "tests/methods", "infojax", *map(str, ROOT.glob("tests/test_*.py")))
+OTHERS = ("test_configs.py", "test_docs.py", "test_notebooks.py")  # not the mathematics
+FILES = (
+    *("tests/population", "tests/methods", "infojax"),
+    *(str(path) for path in sorted(ROOT.glob("tests/test_*.py")) if path.name not in OTHERS),
+)
 QUICK = ("tests/test_information.py",)
 PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 # As users compile, unlike the other tests.
