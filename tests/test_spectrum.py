@@ -166,11 +166,8 @@ def test_derivatives_in_all_modes(x64):
 def test_derivatives_at_generic_points(alpha, x64):
     z, v = np.random.default_rng(14).normal(size=(2, 5, 3))
     gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
-    np.testing.assert_allclose(
-        jax.jvp(gradient, (z,), (v,))[1],
-        reference.central_difference(gradient, z, v),
-        atol=1e-7,
-    )
+    directional = reference.central_difference(gradient, z, v)
+    np.testing.assert_allclose(jax.jvp(gradient, (z,), (v,))[1], directional, atol=1e-7)
     slope = reference.central_difference(
         lambda z: reference.entropy(reference.gram(z), alpha), z, v
     )
@@ -179,11 +176,7 @@ def test_derivatives_at_generic_points(alpha, x64):
 
 @pytest.mark.parametrize("alpha", [1, 3.5])
 def test_float32_gradients_keep_small_eigenvalues(alpha):
-    """Eigenvalues down to 4e-6 of the largest and 1e-7 of the trace; orders below 1 lose them.
-
-    A backward stable eigenvalue w of K is off by n eps max(w), and log w by as much over w. The
-    gradient is 2 / tr K times log K times Z, whose part at w has the norm sqrt(w).
-    """
+    """Eigenvalues down to 4e-6 of the largest and 1e-7 of the trace; orders below 1 lose them."""
     z = np.random.default_rng(15).normal(size=(8, 8)) / np.arange(1.0, 9.0) ** 3
     z = reference.unit_rows(z).astype(np.float32)
     gradient = jax.jit(jax.grad(lambda z: feature_entropy(z, alpha)))
@@ -191,9 +184,9 @@ def test_float32_gradients_keep_small_eigenvalues(alpha):
     with jax.enable_x64(True):
         double = gradient(z.astype(np.float64))
         w = np.linalg.eigvalsh(z.astype(np.float64) @ z.T.astype(np.float64))
-    bound = 2 * np.finfo(np.float32).eps * w[-1] / np.sqrt(w[0])  # n = tr K
-    dropped = 2 / 8 * abs(np.log(w[0] / 8)) * np.sqrt(w[0])  # the part of the smallest
-    assert bound < dropped / 5
+    # log w is off by n eps max(w) / w; 2 / tr K (log K) Z has the norm sqrt(w) there; n = tr K.
+    bound = 2 * np.finfo(np.float32).eps * w[-1] / np.sqrt(w[0])
+    assert bound < 2 / 8 * abs(np.log(w[0] / 8)) * np.sqrt(w[0]) / 5  # the part of the smallest
     np.testing.assert_allclose(single, double, rtol=0, atol=bound)
 
 
