@@ -1,8 +1,10 @@
 # Every target makes the environment in .venv first, if it is missing or older than pyproject.toml.
 PYTHON ?= python3
 BIN := .venv/bin
+EXTRAS := experiments,clip,hub,stream,wandb,test,docs
 
 .PHONY: env demo test check lint types wheel bench portability
+.PHONY: accelerator docs docs-check notebooks release-check
 
 env: .venv/.made
 
@@ -10,7 +12,7 @@ env: .venv/.made
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "infojax needs Python 3.11 or newer; use make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,stream,wandb,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
 
 # Figure 7 of Song et al. 2024: a few minutes on two cores. An interrupted demo goes on.
@@ -39,13 +41,39 @@ wheel: env
 	build/wheel/env/bin/python -m pip install --quiet build/wheel/*.whl
 	$(BIN)/python tests/check_wheel.py build/wheel
 
+# The documentation site, in build/docs/html; a warning is an error. Notebooks run when they change.
+docs: env
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/docs/doctrees docs build/docs/html
+	@echo "make docs: python3 -m http.server --directory build/docs/html"
+
+# The site in headless Chromium: phone and desktop, light and dark.
+docs-check: docs
+	$(BIN)/python -m pytest -q -m slow tests/docs
+
+# Opens the notebooks in Jupyter; what is changed there is saved to their text.
+notebooks: env .venv/.notebooks
+	$(BIN)/jupytext --quiet --sync notebooks/*.py
+	PYTHONPATH="$(CURDIR)" $(BIN)/jupyter lab notebooks
+
+.venv/.notebooks: pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS),notebooks]'
+	touch $@
+
+# Wheel and source distribution in clean environments, on the oldest and the newest Python and jax.
+release-check: env
+	$(BIN)/python tests/check_release.py $(ARGS)
+
 # The mathematics under the kernels of other processors: rounding differs, results must not.
 portability: env
 	$(BIN)/python tests/portability.py $(ARGS)
+
+# Everything that is run on a GPU, in seconds on a CPU; on a machine with a GPU, docs/accelerator.md.
+accelerator: env .venv/.bench
+	$(BIN)/python -m benchmarks.accelerator $(ARGS)
 
 bench: env .venv/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)
 
 .venv/.bench: pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[experiments,clip,hub,stream,wandb,test,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS),bench]'
 	touch $@

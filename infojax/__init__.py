@@ -10,14 +10,18 @@ from infojax.information import (
 )
 from infojax.matrices import Interplay, hdr, matrix_entropy, mir, mutual_information
 from infojax.moments import gram
+from infojax.permutations import Chance, chance, corrected_mir
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Chance",
     "Interplay",
     "__version__",
+    "chance",
     "class_interplay",
     "collapse",
+    "corrected_mir",
     "effective_rank",
     "feature_entropy",
     "gram",

@@ -65,8 +65,19 @@ def _by_columns(k: jax.Array) -> jax.Array:
 
 
 def _by_bisection(k: jax.Array) -> jax.Array:
+    one_by_one = jax.custom_batching.sequential_vmap(_tridiagonal)
+    reduced: _Pair = jnp.vectorize(one_by_one, signature="(n,n)->(n),(m)")(k)
+    return bisect(*reduced)
+
+
+def _tridiagonal(k: jax.Array) -> _Pair:
+    """Returns diagonal [n] and off-diagonal [n - 1] of a tridiagonal matrix with k's eigenvalues.
+
+    Batches are loops: batched LAPACK calls of jaxlib 0.10 wait for parts of their work on the
+    threads that are to compute these, so as many calls at once as there are threads never end.
+    """
     _, diagonal, off_diagonal, _ = jax.lax.linalg.tridiagonal(_by_columns(k), lower=True)
-    return bisect(diagonal, off_diagonal)
+    return diagonal, off_diagonal
 
 
 def bisect(diagonal: jax.Array, off_diagonal: jax.Array) -> jax.Array:

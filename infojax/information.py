@@ -254,20 +254,25 @@ def _interplay_by_class(
     z_hat: jax.Array, y: jax.Array, w_hat: jax.Array, alpha: float
 ) -> Interplay:
     """As `_interplay_of_unit_rows` of z_hat and w_hat[y], for at most n classes."""
-    (n, d), c = z_hat.shape, w_hat.shape[0]
+    c = w_hat.shape[0]
     counts = jnp.bincount(y, length=c).astype(w_hat.dtype)
     head = moments.smaller_product(jnp.sqrt(counts)[:, None] * w_hat)
-    if n <= d * min(c, d):
-        joint = moments.outer_product(z_hat) * _gram_of_labels(w_hat, y)
-    else:
-        joint = moments.joint_moment(
-            moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat)
-        )
     return combine(
         spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
         spectrum.product_entropy(head, alpha),
-        spectrum.product_entropy(joint, alpha),
+        spectrum.product_entropy(joint_matrix(z_hat, y, w_hat), alpha),
     )
+
+
+def joint_matrix(z_hat: jax.Array, y: jax.Array, w_hat: jax.Array) -> jax.Array:
+    """Returns G(Z) ∘ G(V) [n, n], or where smaller a matrix of its nonzero eigenvalues [d r, d r].
+
+    For unit rows z_hat [n, d] and w_hat [C, d] of at most n classes, `r = min(C, d)`.
+    """
+    (n, d), c = z_hat.shape, w_hat.shape[0]
+    if n <= d * min(c, d):
+        return moments.outer_product(z_hat) * _gram_of_labels(w_hat, y)
+    return moments.joint_moment(moments.class_moments(z_hat, y, c), moments.head_coordinates(w_hat))
 
 
 def _gram_of_labels(w_hat: jax.Array, y: jax.Array) -> jax.Array:

@@ -154,17 +154,17 @@ def combine(entropy_z: jax.Array, entropy_v: jax.Array, joint_entropy: jax.Array
         entropy_v,
         joint_entropy,
         information,
-        _ratio(information, jnp.minimum(entropy_z, entropy_v)),
+        ratio(information, jnp.minimum(entropy_z, entropy_v)),
         entropy_difference_ratio(entropy_z, entropy_v),
     )
 
 
 def entropy_difference_ratio(h1: jax.Array, h2: jax.Array) -> jax.Array:
     """Returns the HDR of two entropies, each float [...]."""
-    return _ratio(jnp.abs(h1 - h2), jnp.maximum(h1, h2))
+    return ratio(jnp.abs(h1 - h2), jnp.maximum(h1, h2))
 
 
-def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+def ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     """Returns the ratio, or 0 where the denominator, an entropy in nats, is zero up to rounding.
 
     The entropy of parallel features is up to 1e-4 nats in float32, all of it rounding error; a

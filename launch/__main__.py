@@ -18,7 +18,14 @@ from ml_collections import ConfigDict
 
 from infojax.errors import StorageError, UserError
 from infojax.training import Interrupted, processes, recorder, wandb_mirror
-from launch import command_line, compilations, distributed, experiment, workdir as workdirs
+from launch import (
+    command_line,
+    compilations,
+    distributed,
+    experiment,
+    reports,
+    workdir as workdirs,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -34,6 +41,8 @@ def main(argv: list[str]) -> int:
             processes.from_first(lambda: _take(workdir, config, module, held))
             _say(f"{config.experiment} on {_devices()}: {workdir}")
             module.run(config, workdir)
+            if processes.first():
+                _report(workdir)
             processes.largest(0)  # all wait until the first has written everything
     except UserError as error:
         return _fail(str(error), 2)
@@ -49,7 +58,7 @@ def main(argv: list[str]) -> int:
         if processes.first():
             _fail(f"{stop}; the same command resumes from there", 0)
         return 128 + stop.signum
-    _say(f"done: {workdir / 'summary.json'} and {workdir / 'figures'}")
+    _say(f"done: {workdir / 'summary.json'}, {workdir / 'figures'} and {workdir / reports.FILE}")
     return 0
 
 
@@ -59,6 +68,15 @@ def _take(
     """Locks and prepares the work directory."""
     held.enter_context(workdirs.locked(workdir))
     workdirs.prepare(workdir, config, experiment.why_not_longer(module))
+
+
+def _report(workdir: Path) -> None:
+    """Draws the report of a finished run, which no failure to draw may spoil."""
+    try:
+        reports.draw([workdir], workdir / reports.FILE)
+    except Exception as error:
+        again = f"python -m launch.report {workdir}"
+        _fail(f"the run is complete, but its report was not drawn ({error}); `{again}`", 0)
 
 
 def _devices() -> str:

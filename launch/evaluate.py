@@ -88,7 +88,7 @@ def evaluate(arguments: argparse.Namespace) -> list[str]:
     storage.write_json(path, _earlier(path) | found)
     title = f"evaluation_{re.sub(r'[^A-Za-z0-9]+', '_', dataset).strip('_')}"
     title += f"_alpha_{request.alpha:g}" if request.alpha != 1 else ""
-    figure = {title: plot.figure(found, request.sizes)}
+    figure = {title: plot.figure(found, request.sizes, len(trained[0].head[0]))}
     return [*lines, f"done: {path} and {plots.save(figure, arguments.run / 'figures')[0]}"]
 
 

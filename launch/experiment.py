@@ -63,6 +63,26 @@ class Sweepable(Experiment, Protocol):
         """Trains one seed in a directory, or continues; its records end up in metrics.jsonl."""
 
 
+class Ensemble(Sweepable, Protocol):
+    """A sweepable experiment that trains several seeds at once."""
+
+    def run_seeds(self, program: Any, config: ConfigDict, places: dict[int, Path]) -> Any:
+        """Trains the seeds of `places`, each in its directory, as `run_seed` would."""
+
+
+class Comparable(Sweepable, Protocol):
+    """A sweepable experiment that compares the points of a grid beyond its table.
+
+    Both functions take the finished points in the order of the grid, the reference first.
+    """
+
+    def compare(self, points: list[Run]) -> tuple[dict[str, Any], str]:
+        """Returns further content of the grid's summary.json, and Markdown for its table.md."""
+
+    def comparison_figures(self, points: list[Run]) -> Figures:
+        """Draws further figures of the grid."""
+
+
 def load(name: str) -> Experiment:
     """Returns the module of an experiment.
 

@@ -19,6 +19,21 @@ _OLDER = {
     "image_size": 0,
     "stream": False,
 }
+# What grokking ran before these were settings.
+_OLDER_GROKKING = {
+    "init_scale": 1.0,
+    "precision": "float32",
+    "stop_after": 0,
+    "mi_weight": 0.0,
+    "id_weight": 0.0,
+    "information_batch_size": 256,
+    "information_until": "",
+    "gradient_filter": "none",
+    "grokfast_alpha": 0.98,
+    "grokfast_window": 100,
+    "grokfast_weight": 2.0,
+    "early_epoch": 1_000,
+}
 _FORMS = {"tensorflow": "", "torchssl": " (TorchSSL)", "usb": " (USB)"}
 
 Record = dict[str, float]
@@ -116,6 +131,8 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 def completed(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a config with the settings that versions before them had no choice in."""
+    if "modulus" in config:
+        return _OLDER_GROKKING | config
     return _OLDER | config if "first_stride" in config else config
 
 
@@ -132,6 +149,24 @@ def model_name(config: Mapping[str, Any]) -> str:
             return f"ViT-{config['vit_depth']}x{config['vit_width']}/{config['vit_patch']}"
         case function:
             return str(function)
+
+
+def num_classes(runs: list[Run]) -> int | None:
+    """Returns the number of classes of runs of image classification.
+
+    None if they differ, or if a run is older than the description of its data.
+    """
+    found = {_described_classes(run.workdir) for run in runs}
+    return found.pop() if len(found) == 1 else None
+
+
+def _described_classes(workdir: Path) -> int | None:
+    for path in workdir.rglob("data.json"):
+        try:
+            return int(json.loads(path.read_text())["num_classes"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def the_only(runs: list[Run]) -> Run:

@@ -38,9 +38,24 @@ def run(
       summarize: from the records of each seed to the content of summary.json.
       figures: draws the figures of runs.
     """
+
+    def one_by_one(places: dict[int, Path]) -> None:
+        for seed, directory in places.items():
+            run_seed(seed, directory)
+
+    run_together(config, workdir, one_by_one, summarize, figures)
+
+
+def run_together(
+    config: ConfigDict,
+    workdir: Path,
+    run_seeds: Callable[[dict[int, Path]], Any],
+    summarize: Callable[[list[History]], dict[str, Any]],
+    figures: plots.Draw,
+) -> None:
+    """`run` for experiments that train all seeds at once, each in its directory."""
     places = directories(workdir, config)
-    for seed, directory in places.items():
-        run_seed(seed, directory)
+    run_seeds(places)
     if processes.first():
         histories = [read_records(directory) for directory in places.values()]
         storage.write_json(workdir / "summary.json", summarize(histories))

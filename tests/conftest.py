@@ -30,6 +30,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax
 import pytest
 
+from tests.browser import browser as browser
+
 collect_ignore = [  # need torch
     "models/make_clip_fixture.py",
     "models/make_wide_resnet_fixture.py",

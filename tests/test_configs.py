@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 
 import pytest
 
@@ -27,6 +28,6 @@ def test_variants(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstring_gives_command_and_time(name):
-    text = importlib.import_module(f"configs.{name}").__doc__
+    text = re.sub(r"\\\n\s+", "", importlib.import_module(f"configs.{name}").__doc__)
     assert f"python -m launch --config=configs/{name}.py:cpu --workdir=runs/{name}" in text
     assert "minutes" in text or "seconds per step" in text

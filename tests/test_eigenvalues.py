@@ -220,3 +220,12 @@ def test_nonfinite_entries_give_nan(bad):
             assert np.all(np.isnan(entropies(k[None])))
             if n > 1:
                 assert np.all(np.isnan(compiled(k)))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK runs on the CPU")
+@pytest.mark.parametrize("f", [eigenvalues, jax.vmap(eigenvalues), jax.vmap(jax.vmap(eigenvalues))])
+def test_lapack_is_called_matrix_by_matrix(f):
+    """Batched calls that run at once can wait for each other for ever."""
+    lowered = jax.jit(f).lower(np.ones((2, 3, 4, 4), np.float32)).as_text()
+    calls = [line for line in lowered.splitlines() if "lapack_ssytrd" in line]
+    assert calls and all("(tensor<4x4xf32>)" in line for line in calls)

@@ -59,6 +59,7 @@ def load(
 
     Args:
       name: one of
+
         - `digits`: 1,797 digits of 8 x 8, bundled with scikit-learn; 360 of them the test set;
         - a TFDS image classification set, such as `cifar10`;
         - a directory with `train/CLASS/*` and `test/CLASS/*`, or with `CLASS/*`; its name contains

@@ -1,5 +1,6 @@
 """MIR, HDR and entropies of whole data sets, with standard errors, from one pass over the data."""
 
+from infojax.population.chance import ChanceLevel, chance_level
 from infojax.population.features import interplay_of_features
 from infojax.population.measures import class_interplay, interplay
 from infojax.population.result import PopulationInterplay
@@ -12,8 +13,10 @@ from infojax.population.similarity import (
 from infojax.population.statistics import Statistics
 
 __all__ = [
+    "ChanceLevel",
     "PopulationInterplay",
     "Statistics",
+    "chance_level",
     "class_interplay",
     "class_mean_entropy",
     "effective_rank",

@@ -1,9 +1,12 @@
 """Training: the step under pmap, the loop around it, checkpoints and records."""
 
 from infojax.training.checkpoint import Checkpoints
+from infojax.training.ensemble import Member, fit_ensemble
 from infojax.training.interrupts import Interrupted
+from infojax.training.lanes import Ensemble, make_ensemble
 from infojax.training.loop import Plan, evaluation_steps, fit
 from infojax.training.recorder import Recorder, read_records
+from infojax.training.shards import shard_padded
 from infojax.training.step import (
     AXIS,
     Advance,
@@ -20,7 +23,6 @@ from infojax.training.step import (
     mapped,
     put_shards,
     replicate,
-    shard_padded,
     single,
     stateless,
     train_step,
@@ -31,8 +33,10 @@ __all__ = [
     "Advance",
     "Batch",
     "Checkpoints",
+    "Ensemble",
     "Interrupted",
     "LossFn",
+    "Member",
     "Metrics",
     "ModelState",
     "Params",
@@ -43,7 +47,9 @@ __all__ = [
     "Update",
     "evaluation_steps",
     "fit",
+    "fit_ensemble",
     "init_state",
+    "make_ensemble",
     "make_train_step",
     "mapped",
     "put_shards",

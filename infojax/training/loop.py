@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,11 @@ class Plan(NamedTuple):
         dispatches.
       shown: names of the metrics on the progress bar.
       best: names of additional metrics, each with the metric whose largest value so far it records.
+      after_evaluation: `(state, metrics) -> state`, elementwise, so that it also serves replicated
+        states: changes a state by what an evaluation of it found. A resumed run applies it to the
+        recorded metrics.
+      finished: whether a state, not replicated, is trained no further after its evaluation; by its
+        step and model_state.
     """
 
     directory: Path
@@ -42,6 +47,8 @@ class Plan(NamedTuple):
     steps_per_call: int
     shown: tuple[str, ...] = ()
     best: Mapping[str, str] = MappingProxyType({})
+    after_evaluation: Callable[[TrainState, Mapping[str, Any]], TrainState] = lambda state, _: state
+    finished: Callable[[TrainState], bool] = lambda _: False
 
 
 def evaluation_steps(num_steps: int, eval_every: int) -> list[int]:
@@ -72,26 +79,34 @@ def fit(
       FloatingPointError: the loss, a metric, or a state to be saved is not finite; names the step
         and the last good checkpoint.
     """
+    with opened(plan) as log:
+        return _fit(state, advance, plan, log)
+
+
+@contextmanager
+def opened(plan: Plan) -> "Iterator[Log]":
+    """Context with the checkpoints and records of a plan."""
     with (
         closing(Checkpoints(plan.directory / "checkpoints")) as checkpoints,
         closing(Recorder(plan.directory)) as recorder,
     ):
-        return _fit(state, advance, plan, _Log(plan, checkpoints, recorder))
+        yield Log(plan, checkpoints, recorder)
 
 
 def _fit(
     state: TrainState,
     advance: Callable[[TrainState, int], TrainState],
     plan: Plan,
-    log: "_Log",
+    log: "Log",
 ) -> TrainState:
     restored = log.resume(state)
     replicated = replicate(state if restored is None else restored)
     step, last = int(single(replicated.step)), plan.eval_steps[-1]
     with Interrupts() as interrupts, Progress(last, step, plan.shown) as progress:
         if restored is None:
-            replicated = log.evaluate(replicated, progress)
-        for stop in _stops(step, plan):
+            replicated = _evaluate(replicated, plan, log, progress)
+        finished = plan.finished(single(replicated))
+        for stop in () if finished else stops(step, plan):
             replicated = advance(replicated, stop - step)
             step = stop
             loss = {"train/loss": float(single(replicated.loss))}
@@ -99,17 +114,28 @@ def _fit(
             progress.update(step, loss)
             trained = replicated
             if step in plan.eval_steps:
-                replicated = log.evaluate(trained, progress)
+                replicated = _evaluate(trained, plan, log, progress)
+                finished = step == last or plan.finished(single(replicated))
             # Read once: a signal may arrive between the lines below.
             signum = processes.largest(interrupts.received or 0)
-            if step % plan.checkpoint_every == 0 or step == last or signum:
+            if step % plan.checkpoint_every == 0 or finished or signum:
                 log.save(step, single(trained))
-            if signum and step < last:
+            if finished:
+                break
+            if signum:
                 raise Interrupted(signum, step)
     return single(replicated)
 
 
-def _stops(step: int, plan: Plan) -> Iterator[int]:
+def _evaluate(replicated: TrainState, plan: Plan, log: "Log", progress: Progress) -> TrainState:
+    """Evaluates and records; returns the state after that."""
+    step = int(single(replicated.step))
+    metrics = log.record(step, plan.evaluate(replicated))
+    progress.update(step, metrics)
+    return evaluated(replicated, metrics, plan.after_evaluation)
+
+
+def stops(step: int, plan: Plan) -> Iterator[int]:
     """The steps after a given one at which a dispatch ends."""
     for target in plan.eval_steps:
         while step < target:
@@ -118,7 +144,7 @@ def _stops(step: int, plan: Plan) -> Iterator[int]:
             yield step
 
 
-class _Log:
+class Log:
     """Checkpoints and records of a run; neither ever holds a number that is not finite."""
 
     def __init__(self, plan: Plan, checkpoints: Checkpoints, recorder: Recorder) -> None:
@@ -139,12 +165,10 @@ class _Log:
         self._previous = self._recorder.resume(step, recorded)
         if restored is None or step not in recorded:
             return restored
-        return _evaluated(restored)
+        return evaluated(restored, self._previous, self._plan.after_evaluation)
 
-    def evaluate(self, replicated: TrainState, progress: Progress) -> TrainState:
-        """Evaluates and records; returns the state with its spike monitor reset."""
-        metrics = self._plan.evaluate(replicated)
-        step = int(single(replicated.step))
+    def record(self, step: int, metrics: Metrics) -> Metrics:
+        """Records the metrics of a step; returns them with the best so far."""
         self.check_finite(step, metrics)
         best = {
             name: max(self._previous.get(name, -math.inf), metrics[of])
@@ -152,8 +176,7 @@ class _Log:
         }
         self._previous = metrics | best
         self._recorder.write(step, self._previous)
-        progress.update(step, self._previous)
-        return _evaluated(replicated)
+        return self._previous
 
     def save(self, step: int, state: TrainState) -> None:
         """Saves a state, unless its latest update spoilt it (the loss would show that later)."""
@@ -181,7 +204,11 @@ class _Log:
             raise FloatingPointError(f"not finite at step {step}: {', '.join(bad)}; {where}")
 
 
-def _evaluated(state: TrainState) -> TrainState:
-    """Resets the spike monitor."""
+def evaluated(
+    state: TrainState,
+    metrics: Mapping[str, Any],
+    after: Callable[[TrainState, Mapping[str, Any]], TrainState],
+) -> TrainState:
+    """Returns a state after its evaluation: with its spike monitor reset, and what `after` does."""
     reset: TrainState = state.replace(spike=jnp.zeros_like(state.spike))
-    return reset
+    return after(reset, metrics)

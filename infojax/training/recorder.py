@@ -10,9 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+try:
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    _HAS_EVENTS = True
+except ImportError:  # metrics.jsonl alone is written
+    _HAS_EVENTS = False
 
 from infojax.errors import UserError
 from infojax.training import processes, storage
@@ -108,6 +113,12 @@ class Recorder:
         seconds = round(time.monotonic() - self._started, 3)
         record = {"step": step, "seconds": seconds, **metrics}
         storage.append_line(self._path, record)
+        if _HAS_EVENTS:
+            self._write_event(step, metrics)
+        for mirror in self._mirrors:
+            mirror.write(record)
+
+    def _write_event(self, step: int, metrics: dict[str, float]) -> None:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         with storage.writing(self._workdir / "events"):
             if self._events is None:
@@ -116,10 +127,8 @@ class Recorder:
                 Event(wall_time=time.time(), step=step, summary=Summary(value=values))
             )
             self._events.flush()
-        for mirror in self._mirrors:
-            mirror.write(record)
 
-    def _begin_events(self) -> EventsWriter:
+    def _begin_events(self) -> "EventsWriter":
         """Opens an event file with a unique name, which tells TensorBoard what was dropped."""
         events = EventsWriter(str(self._workdir / "events"), f".{time.time_ns()}")
         start = SessionLog(status=SessionLog.START)

@@ -36,9 +36,10 @@ class TrainState(flax.struct.PyTreeNode):
       model_state: other variables that the loss updates, such as running statistics; {} if none.
       opt_state: optimiser state.
       ema: exponential moving average of the parameters; None if not kept.
-      loss: training loss before the latest update, float32 []; 0 before the first update.
-      terms: terms of that loss by name, each float32 [].
-      lowest_loss: smallest training loss so far, float32 [].
+      loss: training loss before the latest update, float32 [], or float64 if a parameter is; 0
+        before the first update.
+      terms: terms of that loss by name, each [].
+      lowest_loss: smallest training loss so far, [].
       spike: largest ratio of a loss to the smallest loss before it, since the last evaluation.
     """
 
@@ -54,6 +55,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 Advance = Callable[[TrainState, Batch, int], TrainState]
+BatchedAdvance = Callable[[TrainState, Batch, np.ndarray], TrainState]
 
 
 class Update(NamedTuple):
@@ -82,17 +84,19 @@ def stateless(loss_fn: Callable[[Params, Batch], jax.Array]) -> LossFn:
 
 
 def init_state(update: Update, params: Params, model_state: ModelState = None) -> TrainState:
-    """Returns the state before the first update."""
+    """Returns the state before the first update; losses are float64 if a parameter is."""
+    precise = any(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(params))
+    real = jnp.float64 if precise else jnp.float32
     return TrainState(
         step=jnp.int32(0),
         params=params,
         model_state={} if model_state is None else model_state,
         opt_state=update.optimizer.init(params),
         ema=None if update.ema_decay is None else params,
-        loss=jnp.float32(0),
-        terms={name: jnp.float32(0) for name in update.terms},
-        lowest_loss=jnp.float32(math.inf),
-        spike=jnp.float32(0),
+        loss=real(0),
+        terms={name: real(0) for name in update.terms},
+        lowest_loss=real(math.inf),
+        spike=real(0),
     )
 
 
@@ -163,7 +167,9 @@ def _ratio(loss: jax.Array, lowest: jax.Array) -> jax.Array:
     )
 
 
-def make_train_step(update: Update, loop_on_device: bool = True) -> Advance:
+def make_train_step(
+    update: Update, loop_on_device: bool = True, device: jax.Device | None = None
+) -> Advance:
     """Returns `advance(state, batch, num_steps)`, which makes many updates under pmap.
 
     A loss that is not finite stops the updates; the state's step tells at which.
@@ -174,16 +180,24 @@ def make_train_step(update: Update, loop_on_device: bool = True) -> Advance:
         argument, so that one compilation serves any number of steps. Otherwise they are
         dispatched one by one, asynchronously: XLA's CPU backend runs convolutions within loops 10
         to 50 times slower (jax issue 12868).
+      device: the only one used; None for all devices.
 
     Returns:
       The function. Its results do not depend on how the steps are divided into calls.
     """
+    devices = None if device is None else [device]
     if loop_on_device:
         looped: Advance = jax.pmap(
-            functools.partial(_loop, update), axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0
+            functools.partial(_loop, update),
+            axis_name=AXIS,
+            in_axes=(0, 0, None),
+            donate_argnums=0,
+            devices=devices,
         )
         return looped
-    step = jax.pmap(functools.partial(_guarded, update), axis_name=AXIS, donate_argnums=0)
+    step = jax.pmap(
+        functools.partial(_guarded, update), axis_name=AXIS, donate_argnums=0, devices=devices
+    )
 
     def advance(state: TrainState, batch: Batch, num_steps: int) -> TrainState:
         for _ in range(num_steps):
@@ -193,13 +207,36 @@ def make_train_step(update: Update, loop_on_device: bool = True) -> Advance:
     return advance
 
 
-def _loop(update: Update, state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
-    end = state.step + num_steps
+def make_batched_step(update: Update) -> BatchedAdvance:
+    """Returns `advance(states, batches, nums_steps)`, which trains many states together.
 
+    Leaves have leading axes [devices, members]. Each member is trained on its device alone, as
+    `make_train_step` trains a state on one device, by its own number of steps.
+
+    Args:
+      update: loss and optimiser of all.
+    """
+
+    def train(state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
+        step = functools.partial(train_step, update=update)
+        alone = jax.vmap(step, in_axes=None, out_axes=None, axis_name=AXIS, axis_size=1)
+        return _until(lambda state: alone(state, batch), state, state.step + num_steps)
+
+    advance: BatchedAdvance = jax.pmap(jax.vmap(train), donate_argnums=0)
+    return advance
+
+
+def _loop(update: Update, state: TrainState, batch: Batch, num_steps: jax.Array) -> TrainState:
+    return _until(lambda state: train_step(state, batch, update), state, state.step + num_steps)
+
+
+def _until(
+    step: Callable[[TrainState], TrainState], state: TrainState, end: jax.Array
+) -> TrainState:
     def unfinished(state: TrainState) -> jax.Array:
         return (state.step < end) & jnp.isfinite(state.loss)
 
-    return jax.lax.while_loop(unfinished, lambda state: train_step(state, batch, update), state)
+    return jax.lax.while_loop(unfinished, step, state)
 
 
 def _guarded(update: Update, state: TrainState, batch: Batch) -> TrainState:
@@ -216,6 +253,12 @@ def mapped(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
     return result
 
 
+def mapped_twice(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Returns a function whose arguments and results have leading axes [devices, members]."""
+    result: Callable[Arguments, Result] = jax.pmap(jax.vmap(function))
+    return result
+
+
 _identity = jax.pmap(lambda tree: tree, axis_name=AXIS)  # a single one, to share its programs
 
 
@@ -229,6 +272,21 @@ def replicate(tree: Tree) -> Tree:
     return replicated
 
 
+def put_alone(tree: Tree, device: jax.Device) -> Tree:
+    """Puts a tree on one device, in the layout of a step that uses this device alone."""
+    leading = jax.tree.map(lambda x: np.asarray(x)[None], tree)
+    placed: Tree = _identity_on(device)(leading)
+    return placed
+
+
+@functools.cache
+def _identity_on(device: jax.Device) -> Callable[[Any], Any]:
+    mapped_identity: Callable[[Any], Any] = jax.pmap(
+        lambda tree: tree, axis_name=AXIS, devices=[device]
+    )
+    return mapped_identity
+
+
 def put_shards(tree: Any) -> Any:
     """Puts arrays [devices, ...] on this process's devices, one row each."""
     return _identity(tree)
@@ -238,18 +296,3 @@ def single(replicated: Tree) -> Tree:
     """Returns the copy on this process's first device."""
     copy: Tree = jax.tree.map(lambda x: x.addressable_data(0)[0], replicated)
     return copy
-
-
-def shard_padded(batch: Tree, num_devices: int) -> tuple[Tree, np.ndarray]:
-    """Splits arrays [n, ...] into [devices, m, ...], padding n to a multiple of the devices.
-
-    Returns:
-      The arrays, and weights float32 [devices, m]: zero for padding, and such that the mean over
-      devices of `Σ weights · loss` is the mean loss over the n examples.
-    """
-    leaves = jax.tree.leaves(batch)
-    n = len(leaves[0])
-    m = -(-n // num_devices)
-    index = np.minimum(np.arange(m * num_devices), n - 1).reshape(num_devices, m)
-    weights = np.where(np.arange(m * num_devices) < n, num_devices / n, 0).astype(np.float32)
-    return jax.tree.map(lambda x: x[index], batch), weights.reshape(num_devices, m)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # mypy holds the modules against the protocols
-    from launch.experiment import Experiment, Sweepable
+    from launch.experiment import Comparable, Ensemble, Experiment, Sweepable
     from launch.experiments import (
         crossmodal,
         grokking,
@@ -23,3 +23,5 @@ if TYPE_CHECKING:  # mypy holds the modules against the protocols
         sweep,
     )
     _SWEEPABLE: tuple[Sweepable, ...] = (grokking, semisupervised, supervised)
+    _ENSEMBLES: tuple[Ensemble, ...] = (grokking,)
+    _COMPARABLE: tuple[Comparable, ...] = (grokking,)

@@ -22,7 +22,15 @@ from infojax.data.sampling import shuffled_epochs
 from infojax.errors import UserError
 from infojax.methods.interpolation import interpolate, merge_batch_stats, recompute_batch_stats
 from infojax.training import evaluation, processes, storage
-from launch import classification, ledger, plots, seeds, updates, workdir as workdirs
+from launch import (
+    classification,
+    image_runs,
+    ledger,
+    plots,
+    seeds,
+    updates,
+    workdir as workdirs,
+)
 from launch.classification import Program
 from launch.ledger import Ledger
 from launch.plots.mode_connectivity import figures as figures
@@ -62,6 +70,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for (seed, rate), missing in itertools.groupby(list(book.missing), lambda key: key[:2]):
             if program is None:
                 program = classification.build(endpoint_config(config, seed, rate, "a"))
+                image_runs.describe(program.data, workdir)
                 line = make_line(program, config)
             a, b = (train_endpoint(program, config, workdir, seed, rate, m) for m in "ab")
             for key in missing:

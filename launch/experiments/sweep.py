@@ -4,18 +4,19 @@ import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ml_collections import ConfigDict
 
 from infojax.errors import UserError
 from infojax.training import processes, read_records, storage
 from launch import experiment, ledger, plots, seeds
-from launch.experiment import Sweepable
+from launch.experiment import Comparable, Ensemble, Sweepable
 from launch.ledger import Ledger
-from launch.plots.sweep import figures as figures
+from launch.plots import Figures
+from launch.plots.sweep import figures as figures_of_table
 from launch.results import sweep
-from launch.runs import model_name
+from launch.runs import Run, load_run, model_name, the_only
 from launch.settings import derived
 
 _STUDY = ("fields", "points", "table_metrics", "point_experiment")
@@ -40,36 +41,78 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 with storage.writing(directory):
                     directory.mkdir(parents=True, exist_ok=True)
                 storage.write_json(directory / "config.json", json.loads(point.to_json()))
-            for key in missing:
-                last = _run_seed(swept, program, point, key[1], places[key[1]])
-                book.append(key, {"values": values, "record": last}, last)
+            for group in _groups(swept, {seed: places[seed] for _, seed in missing}):
+                _train(swept, program, point, group)
+                for seed, place in group.items():
+                    last = _last_record(place)
+                    book.append((name, seed), {"values": values, "record": last}, last)
             report(book.points, config, workdir)
     report(book.points, config, workdir)
     if processes.first():
         print((workdir / "table.md").read_text())
 
 
-def _run_seed(
-    swept: Sweepable, program: Any, point: ConfigDict, seed: int, directory: Path
-) -> dict[str, float]:
-    """Runs one seed of a point; returns its last record."""
+def _groups(swept: Sweepable, places: dict[int, Path]) -> list[dict[int, Path]]:
+    """The seeds that are trained together: all of them if the experiment can."""
+    if hasattr(swept, "run_seeds"):
+        return [places]
+    return [{seed: place} for seed, place in places.items()]
+
+
+def _train(swept: Sweepable, program: Any, point: ConfigDict, places: dict[int, Path]) -> None:
+    """Trains seeds of a point, each in its place."""
     if processes.first():
-        print(f"{directory}: seed {seed}", flush=True)
-    swept.run_seed(program, point, seed, directory)
-    return processes.from_first(lambda: read_records(directory)[-1])
+        for seed, place in places.items():
+            print(f"{place}: seed {seed}", flush=True)
+    if hasattr(swept, "run_seeds"):
+        cast(Ensemble, swept).run_seeds(program, point, places)
+        return
+    for seed, place in places.items():
+        swept.run_seed(program, point, seed, place)
+
+
+def _last_record(place: Path) -> dict[str, float]:
+    return processes.from_first(lambda: read_records(place)[-1])
 
 
 def report(finished: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
     """Writes the summary and the table of the points that are finished, and draws the figures."""
     if not processes.first():
         return
-    summary = sweep.summarize(_whole(finished, config), list(config.table_metrics))
+    whole = _whole(finished, config)
+    summary = sweep.summarize(whole, list(config.table_metrics))
     if "model" in config:
         summary["model"] = ", ".join(sorted({model_name(point) for _, point in points(config)}))
+    table = sweep.markdown(summary)
+    compare = _comparable(config.point_experiment)
+    if compare:
+        further, text = compare.compare(_runs(workdir, summary))
+        summary, table = summary | further, f"{table}\n{text}"
     storage.write_json(workdir / "summary.json", summary)
     with storage.writing(workdir / "table.md"):
-        (workdir / "table.md").write_text(sweep.markdown(summary))
+        (workdir / "table.md").write_text(table)
     plots.draw(figures, [workdir], workdir / "figures")
+
+
+def figures(runs: list[Run]) -> Figures:
+    """Draws `sweep`, and what the experiment of the points draws of their comparison."""
+    run = the_only(runs)
+    drawn = figures_of_table(runs)
+    compare = _comparable(run.config["point_experiment"])
+    if compare is None:
+        return drawn
+    summary = json.loads((run.workdir / "summary.json").read_text())
+    return drawn | compare.comparison_figures(_runs(run.workdir, summary))
+
+
+def _comparable(name: str) -> Comparable | None:
+    swept = experiment.load_sweepable(name)
+    return cast(Comparable, swept) if hasattr(swept, "compare") else None
+
+
+def _runs(workdir: Path, summary: dict[str, Any]) -> list[Run]:
+    """The points of a summary, as runs."""
+    return [load_run(workdir / "points" / name_of(p["values"])) for p in summary["points"]]
 
 
 def _whole(finished: list[ledger.Point], config: ConfigDict) -> list[sweep.Point]:

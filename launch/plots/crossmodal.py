@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from infojax.errors import UserError
 from launch.ledger import Point, read_points
-from launch.plots.panels import COLOURS, Figures, grid, label_edges, legend_below
+from launch.plots.panels import COLOURS, RATIOS, Figures, label_edges, legend_below, limit, page
 from launch.results.comparisons import difference
 from launch.runs import Run, the_only
 
@@ -52,10 +52,10 @@ def figures(runs: list[Run]) -> Figures:
         f"mean over {count} at every weight of CMA",
     )
     for figure, note in zip(drawn.values(), notes, strict=True):
-        figure.suptitle(f"{title}: {note}")
+        figure.suptitle(f"{title}:\n{note}")
     for head in dict.fromkeys(point["head"] for point in points):
         figure = _measures([point for point in points if point["head"] == head], before)
-        figure.suptitle(f"{title}, {_HEADS[head]}: on test images, {notes[0]}")
+        figure.suptitle(f"{title}, {_HEADS[head]}:\non test images, {notes[0]}")
         drawn[f"crossmodal_measures_{head}"] = figure
     return drawn
 
@@ -69,12 +69,13 @@ def _grid(
     """One panel for each head (row) and model (column)."""
     heads = list(dict.fromkeys(point["head"] for point in points))
     models, sharey = list(before), "row" if draw is _differences else "col"
-    size = max(7, 1 + 3 * len(models)), 0.8 + 2.6 * len(heads)
-    figure, axes = grid((len(heads), len(models)), size, sharex=True, sharey=sharey)
+    figure, axes = page(len(heads), len(models), 0.8 + 2.4 * len(heads), sharex=True, sharey=sharey)
     for row, head in zip(axes, heads, strict=True):
         for axis, model in zip(row, models, strict=True):
             own = [p for p in points if (p["head"], p["model"]) == (head, model)]
             draw(axis, sorted(own, key=lambda p: p["shots"]), before[model])
+            if draw is not _differences:
+                axis.set_ylim(100 * RATIOS[0], 100 * RATIOS[1])
             axis.grid(alpha=0.3, linewidth=0.6)
         row[0].set_ylabel(f"{_HEADS[head]}\n{label}")
     label_edges(axes, models, "weight λ of CMA" if draw is _weights else "shots")
@@ -117,8 +118,7 @@ def _weights(axis: Axes, points: list[Point], before: Point) -> None:
 def _measures(points: list[Point], before: dict[str, Point]) -> Figure:
     """One panel for each measure (row) and model (column)."""
     models = list(before)
-    shape, size = (len(_MEASURES), len(models)), (max(7, 1 + 3 * len(models)), 9.6)
-    figure, axes = grid(shape, size, sharex=True, sharey="row")
+    figure, axes = page(len(_MEASURES), len(models), 9, sharex=True, sharey="row")
     for row, (measure, label) in zip(axes, _MEASURES.items(), strict=True):
         for axis, model in zip(row, models, strict=True):
             own = sorted((p for p in points if p["model"] == model), key=lambda p: p["shots"])
@@ -128,6 +128,7 @@ def _measures(points: list[Point], before: dict[str, Point]) -> Figure:
                 values = np.array([p["measures"][measure][method] for p in own])
                 values = values.reshape(*values.shape[:2], -1).mean(2)  # over classes, if any
                 _bars(axis, i, own, values.mean(1), _deviation(values), name)
+            limit(axis, measure)
             axis.grid(alpha=0.3, linewidth=0.6)
         row[0].set_ylabel(label)
     label_edges(axes, models, "shots")

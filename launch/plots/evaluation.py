@@ -7,21 +7,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from launch.plots.panels import COLOURS, counted, grid, legend_below
+from launch.plots.panels import COLOURS, counted, legend_below, limit, mark_collapse, page
+from launch.plots.references import of_classes
 
 # Of the batch sizes; all images have circles on a solid line.
 _LOOKS = (("s", (4, 2)), ("^", (1, 2)), ("D", (5, 2, 1, 2)), ("v", (8, 3)), ("x", (2, 4)))
 Evaluations = dict[str, dict[str, Any]]
 
 
-def figure(found: Evaluations, sizes: Sequence[int]) -> Figure:
+def figure(found: Evaluations, sizes: Sequence[int], num_classes: int) -> Figure:
     """Draws four metrics against the layers, one colour per split.
 
     Args:
       found: evaluations of one data set by key, as in evaluation.json.
       sizes: of the batches of MIR and HDR.
+      num_classes: of the data set.
     """
-    drawn, axes = grid((2, 2), (10, 7.5), sharex=True)
+    drawn, axes = page(2, 2, 7, sharex=True)
     by_size = {f"batches of {n}": n for n in sizes}
     panels = {
         "MIR with the head": {name: f"mir_{n}" for name, n in by_size.items()}
@@ -31,14 +33,20 @@ def figure(found: Evaluations, sizes: Sequence[int]) -> Figure:
         "matrix entropy (nats), all images": {"all images": "entropy"},
         "NC1, all images": {"all images": "nc1"},
     }
-    for axis, (label, series) in zip(axes.flat, panels.items(), strict=True):
+    first, collapsed = next(iter(found.values())), of_classes(num_classes)
+    if first["alpha"] != 1:
+        collapsed["mir"] = None  # known at order 1
+    values = (collapsed["mir"], collapsed["hdr"], collapsed["entropy"], None)
+    for axis, (label, series), value in zip(axes.flat, panels.items(), values, strict=True):
         _panel(axis, found, series)
+        if value is not None:
+            mark_collapse(axis, value)
+        limit(axis, *series.values())
         axis.set_ylabel(label)
     axes[1, 1].set_yscale("log")
-    first = next(iter(found.values()))
     for axis in axes[1]:
         axis.set_xticks(range(len(first["layers"])), first["layers"], rotation=60, ha="right")
-    legend_below(drawn, axes[0, 0], len(found))
+    legend_below(drawn, axes[0, 0], max(2, len(found)))
     alpha = f", order {first['alpha']:g}" if first["alpha"] != 1 else ""
     steps = " or ".join(f"{step:,}" for step in sorted(set(first["steps"])))
     number = len(first["steps"])

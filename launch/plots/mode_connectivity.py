@@ -12,11 +12,14 @@ from launch.plots.panels import (
     COLOURS,
     Figures,
     counted,
-    grid,
     label_edges,
     legend_below,
+    limit,
+    mark_collapse,
     network,
+    page,
 )
+from launch.plots.references import at_collapse
 from launch.results.mode_connectivity import finished_pairs
 from launch.runs import Run, evaluated_split, the_only
 
@@ -27,65 +30,70 @@ _TREATMENTS = {
 }
 _STYLES = ("-", "--", ":")
 
-Rows = dict[float, list[list[Point]]]
+Columns = dict[float, list[list[Point]]]  # pairs by learning rate
+Rows = dict[str, tuple[str, float | None]]  # metric, and its value at collapse, by label
 
 
 def figures(runs: list[Run]) -> Figures:
-    """Draws `mode_connectivity` and `mode_connectivity_details`, a row a learning rate.
+    """Draws `mode_connectivity` and `mode_connectivity_details`, a column a learning rate.
 
     Raises:
       UserError: there are several runs, or no pair is complete yet.
     """
     run = the_only(runs)
     config, split, points = run.config, evaluated_split(run.config), read_points(run.workdir)
-    rows = {
+    columns = {
         rate: finished_pairs(points, rate, config["num_omegas"])
         for rate in config["learning_rates"]
     }
-    rows = {rate: pairs for rate, pairs in rows.items() if pairs}
-    if not rows:
+    columns = {rate: pairs for rate, pairs in columns.items() if pairs}
+    if not columns:
         raise UserError(f"{run.workdir} holds no complete pair yet")
-    n = config["metric_batch_sizes"][0]
-    main = {
-        f"{split} accuracy": "accuracy",
-        f"MIR (n = {n})": f"mir_{n}",
-        f"HDR (n = {n})": f"hdr_{n}",
+    n, collapsed = config["metric_batch_sizes"][0], at_collapse(runs)
+    main: Rows = {
+        f"{split} accuracy": ("accuracy", None),
+        f"MIR (n = {n})": (f"mir_{n}", collapsed["mir"]),
+        f"HDR (n = {n})": (f"hdr_{n}", collapsed["hdr"]),
     }
-    details = {
-        "loss (nats)": "loss",
-        f"MIR, all {split} images": "population_mir",
-        f"HDR, all {split} images": "population_hdr",
-        f"entropy of features\n(nats, n = {n})": f"entropy_features_{n}",
-        f"entropy of head\n(nats, n = {n})": f"entropy_head_{n}",
+    details: Rows = {
+        "loss (nats)": ("loss", None),
+        f"MIR, all\n{split} images": ("population_mir", collapsed["mir"]),
+        f"HDR, all\n{split} images": ("population_hdr", collapsed["hdr"]),
+        f"entropy of features\n(nats, n = {n})": (f"entropy_features_{n}", collapsed["entropy"]),
+        f"entropy of head\n(nats, n = {n})": (f"entropy_head_{n}", collapsed["entropy"]),
     }
     drawn = {
-        "mode_connectivity": _grid(rows, main, split, config),
-        "mode_connectivity_details": _grid(rows, details, split, config),
+        "mode_connectivity": _grid(main, columns, split, config),
+        "mode_connectivity_details": _grid(details, columns, split, config),
     }
     for figure in drawn.values():
-        figure.suptitle(_title(config, rows))
+        figure.suptitle(_title(config, columns))
     return drawn
 
 
-def _title(config: dict[str, Any], rows: Rows) -> str:
-    pairs = counted({max(len(pairs) for pairs in rows.values())}, "pair")
+def _title(config: dict[str, Any], columns: Columns) -> str:
+    pairs = counted({max(len(pairs) for pairs in columns.values())}, "pair")
     shared = f" after {config['fork_step']} shared steps" if config["fork_step"] else ""
     where = f"between two networks of one initialisation{shared}"
-    return f"{network(config)}: {where}, {pairs}"
+    return f"{network(config)}: {where},\n{pairs}"
 
 
-def _grid(rows: Rows, columns: dict[str, str], split: str, config: dict[str, Any]) -> Figure:
-    size = 1 + 3.3 * len(columns), 1.2 + 2.4 * len(rows)
-    figure, axes = grid((len(rows), len(columns)), size, sharex=True, sharey="col")
-    for row, (rate, pairs) in zip(axes, rows.items(), strict=True):
-        for axis, metric in zip(row, columns.values(), strict=True):
+def _grid(rows: Rows, columns: Columns, split: str, config: dict[str, Any]) -> Figure:
+    height = 1.3 + 1.75 * len(rows)
+    figure, axes = page(len(rows), len(columns), height, sharex=True, sharey="row")
+    for row, (label, (metric, collapsed)) in zip(axes, rows.items(), strict=True):
+        for axis, pairs in zip(row, columns.values(), strict=True):
             _panel(axis, pairs, f"{split}/{metric}", config["treatments"])
-            if metric == "loss":
-                axis.set_yscale("log")
-        row[0].set_ylabel(f"learning rate {rate:g}")
-    label_edges(axes, list(columns), "ω")
-    if len(axes[0, 0].lines) > 1 or len(config["treatments"]) == 1:
-        legend_below(figure, axes[0, 0], 3, title="BatchNorm")
+            if collapsed is not None:
+                mark_collapse(axis, collapsed)
+            limit(axis, f"{split}/{metric}")
+        if metric == "loss":
+            row[0].set_yscale("log")
+        row[0].set_ylabel(label)
+    label_edges(axes, [f"learning rate {rate:g}" for rate in columns], "ω")
+    curves = max((axis for axis in axes.flat), key=lambda axis: len(axis.lines))
+    if len(curves.lines) > 1 or len(config["treatments"]) == 1:
+        legend_below(figure, curves, 2, title="BatchNorm")
     return figure
 
 

@@ -1,4 +1,8 @@
-"""The panels that figures are made of. Matplotlib is set up here."""
+"""The panels that figures are made of. Matplotlib is set up here.
+
+Every figure is `WIDTH` inches wide, as a page is; legends are off the curves; ratios between 0 and
+1 are drawn on the whole of that range, everything else on the range of its values.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from infojax.errors import UserError
+from launch.labels import label as named
 from launch.runs import Run, model_name
 
+matplotlib.rcParams.update(
+    {
+        "font.size": 9,
+        "figure.titlesize": 10,
+        "axes.titlesize": 9,
+        "legend.fontsize": 8,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+    }
+)
+
 Figures = dict[str, Figure]
+WIDTH = 7.0  # inches of every figure
 
 # Okabe & Ito's colours, told apart by colour-blind readers and by their lightness in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":")
+RATIOS = (-0.03, 1.03)
+_LETTER = 0.06  # inches of a legend's letters, on average
+_HANDLE = 0.5  # of what stands before them
 
 
 def require_records(runs: list[Run]) -> None:
@@ -52,11 +72,11 @@ def networks(runs: list[Run]) -> str:
     return " / ".join(dict.fromkeys(network(run.config) for run in runs))
 
 
-def grid(
-    shape: tuple[int, int], size: tuple[float, float], **sharing: Any
-) -> tuple[Figure, np.ndarray]:
-    """Returns a figure and its axes [rows, columns], laid out without overlap."""
-    return plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained", **sharing)
+def page(rows: int, columns: int, height: float, **sharing: Any) -> tuple[Figure, np.ndarray]:
+    """Returns a figure as wide as a page and its axes [rows, columns], laid out without overlap."""
+    return plt.subplots(
+        rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **sharing
+    )
 
 
 def legend_below(figure: Figure, axis: Axes, columns: int, title: str | None = None) -> None:
@@ -76,45 +96,112 @@ def label_edges(axes: np.ndarray, titles: list[str], xlabel: str) -> None:
 
 
 def panel(
-    axis: Axes, runs: list[Run], series: dict[str, str], label: str, log: bool = True
+    axis: Axes,
+    runs: list[Run],
+    series: dict[str, str],
+    label: str,
+    log: bool = True,
+    collapse: float | None = None,
 ) -> None:
-    """Draws series (name in the legend to name of the metric) of all runs over (log) steps.
+    """Draws series (name in the legend to name of the metric) of all runs over steps from 0 on.
 
     Colours tell series apart where there is one run, and runs where there are several.
+
+    Args:
+      axis: where to draw.
+      runs: with records.
+      series: what to draw.
+      label: of the y axis.
+      log: whether steps beyond the first are on a logarithmic scale.
+      collapse: the value of the series at neural collapse, drawn as a line.
     """
     for i, run in enumerate(runs):
         for j, (name, metric) in enumerate(series.items()):
-            step, values = table(run, metric)
             colour = COLOURS[(i if len(runs) > 1 else j) % len(COLOURS)]
             parts = [run.name] * (len(runs) > 1) + [name] * (name != "")
-            axis.plot(
-                step,
-                np.mean(values, 0),
-                STYLES[j % len(STYLES)],
-                color=colour,
-                linewidth=1.6,
-                label=", ".join(parts),
-            )
-            if len(values) > 1:
-                axis.fill_between(
-                    step, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0
-                )
+            _curve(axis, table(run, metric), colour, STYLES[j % len(STYLES)], ", ".join(parts))
     if log:
-        axis.set_xscale("log")
+        _log_from_zero(axis)
+    if collapse is not None:
+        mark_collapse(axis, collapse)
+    if series:
+        limit(axis, *series.values())
     axis.set_ylabel(label)
     axis.grid(alpha=0.3, linewidth=0.6)
-    if len(runs) > 1 or len(series) > 1:
-        axis.legend(fontsize="small", frameon=False)
+    if len(runs) > 1 or len(series) > 1 or collapse is not None:
+        legend_above(axis)
+
+
+def _curve(
+    axis: Axes, curve: tuple[np.ndarray, np.ndarray], colour: str, style: str, name: str
+) -> None:
+    """Draws the mean over seeds, and their range."""
+    step, values = curve
+    axis.plot(step, np.mean(values, 0), style, color=colour, linewidth=1.5, label=name)
+    if len(values) > 1:
+        low, high = values.min(0), values.max(0)
+        axis.fill_between(step, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _log_from_zero(axis: Axes) -> None:
+    """Sets a logarithmic x axis that is linear from 0 to the first step after it."""
+    steps = [x for line in axis.lines for x in np.asarray(line.get_xdata()) if x > 0]
+    if steps:
+        axis.set_xscale("symlog", linthresh=min(steps), linscale=0.3)
+        axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+
+
+def limit(axis: Axes, *metrics: str) -> None:
+    """Shows the whole range of metrics that lie between 0 and 1."""
+    if all(named(metric).is_ratio for metric in metrics):
+        axis.set_ylim(*RATIOS)
+
+
+def mark_collapse(axis: Axes, value: float) -> None:
+    """Draws a line at the value that a metric has at neural collapse."""
+    axis.axhline(value, color="0.25", linestyle=(0, (1, 2)), linewidth=1.3, label="at collapse")
+
+
+def legend_above(axis: Axes) -> None:
+    """Puts the legend of an axis above it, in as many columns as fit."""
+    place = axis.get_subplotspec()
+    width = WIDTH / (place.get_gridspec().ncols if place else 1) - _HANDLE
+    axis.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.1,
+        columnspacing=1.2,
+        ncols=_fitting_columns(axis.get_legend_handles_labels()[1], width),
+        frameon=False,
+    )
+
+
+def _fitting_columns(names: list[str], width: float) -> int:
+    """How many columns of a legend fit into a width, by the lengths of the names."""
+    for columns in range(len(names), 1, -1):
+        parts = np.array_split(names, columns)
+        if sum(_HANDLE + _LETTER * max(map(len, part)) for part in parts) <= width:
+            return columns
+    return 1
+
+
+def by_detail(*metrics: str) -> dict[str, str]:
+    """Names metrics of one quantity for a legend: what tells them apart."""
+    return {named(metric).detail: metric for metric in metrics}
 
 
 def table(run: Run, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps [t] from 1 on and values [seeds, t], at the steps that all seeds have reached.
+    """Steps [t] and values [seeds, t], at the steps that all seeds have reached.
+
+    Metrics of a step's own batch begin after step 0.
 
     Raises:
-      UserError: a record lacks the metric.
+      UserError: a record after step 0 lacks the metric.
     """
     try:
-        columns = [{r["step"]: r[metric] for r in h if r["step"] > 0} for h in run.histories]
+        columns = [
+            {r["step"]: r[metric] for r in h if r["step"] > 0 or metric in r} for h in run.histories
+        ]
     except KeyError as error:
         raise UserError(f"a record in {run.workdir} lacks {error}") from error
     steps = sorted(set.intersection(*(set(c) for c in columns)))

@@ -1,8 +1,6 @@
 """Prompt learning: accuracy and measures over steps, one line for each weight of CMA."""
 
-import matplotlib.pyplot as plt
-
-from launch.plots.panels import Figures, panel, require_records, seeds
+from launch.plots.panels import Figures, page, panel, require_records, seeds
 from launch.runs import Run
 
 _PANELS = {
@@ -19,10 +17,10 @@ def figures(runs: list[Run]) -> Figures:
     """Draws `prompt_learning`."""
     require_records(runs)
     weights = ["0", *(f"{weight:g}" for weight in runs[0].config["alignment_weights"])]
-    figure, axes = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
-    for axis, (metric, label) in zip(axes.T.flat, _PANELS.items(), strict=True):
+    figure, axes = page(3, 2, 8, sharex=True)
+    for axis, (metric, label) in zip(axes.flat, _PANELS.items(), strict=True):
         panel(axis, runs, {f"λ = {w}": f"{metric}_{w}" for w in weights}, label)
-    for axis in axes[1]:
+    for axis in axes[-1]:
         axis.set_xlabel("step")
     shots = runs[0].config["shots"]
     figure.suptitle(f"Prompt learning, {shots} shots, (1 - λ) CE + λ CMA: {seeds(runs)}")

@@ -7,7 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from launch.ledger import Point, read_points
-from launch.plots.panels import COLOURS, Figures, counted, grid, legend_below, network
+from launch.plots.panels import (
+    COLOURS,
+    Figures,
+    counted,
+    legend_below,
+    limit,
+    mark_collapse,
+    network,
+    page,
+)
+from launch.plots.references import at_collapse
 from launch.runs import Run, evaluated_split, the_only
 
 _METHODS = {
@@ -16,6 +26,8 @@ _METHODS = {
     "random": "at random",
 }
 _MARKERS = ("o", "s", "^")
+
+Panels = dict[str, tuple[str, float | None]]  # metric, and its value at collapse, by title
 
 
 def figures(runs: list[Run]) -> Figures:
@@ -26,26 +38,26 @@ def figures(runs: list[Run]) -> Figures:
     """
     run = the_only(runs)
     config, split, points = run.config, evaluated_split(run.config), read_points(run.workdir)
-    n, *others = config["metric_batch_sizes"]
-    main = {
-        f"{split} accuracy": "accuracy",
-        f"MIR, features before and after (n = {n})": f"between_mir_{n}",
-        f"HDR, features before and after (n = {n})": f"between_hdr_{n}",
+    (n, *others), collapsed = config["metric_batch_sizes"], at_collapse(runs)
+    main: Panels = {
+        f"{split} accuracy": ("accuracy", None),
+        f"MIR before and after, n = {n}": (f"between_mir_{n}", None),
+        f"HDR before and after, n = {n}": (f"between_hdr_{n}", None),
     }
-    details = {f"{split} loss (nats)": "loss"}
+    details: Panels = {f"{split} loss (nats)": ("loss", None)}
     for m in others:
-        details[f"MIR, before and after (n = {m})"] = f"between_mir_{m}"
-        details[f"HDR, before and after (n = {m})"] = f"between_hdr_{m}"
+        details[f"MIR before and after, n = {m}"] = (f"between_mir_{m}", None)
+        details[f"HDR before and after, n = {m}"] = (f"between_hdr_{m}", None)
     details |= {
-        f"HDR, before and after, all {split} images": "between_population_hdr",
-        f"MIR, features and head (n = {n})": f"mir_{n}",
-        f"HDR, features and head (n = {n})": f"hdr_{n}",
-        f"MIR, features and head, all {split} images": "population_mir",
-        f"HDR, features and head, all {split} images": "population_hdr",
+        "HDR before and after, all images": ("between_population_hdr", None),
+        f"MIR with the head, n = {n}": (f"mir_{n}", collapsed["mir"]),
+        f"HDR with the head, n = {n}": (f"hdr_{n}", collapsed["hdr"]),
+        "MIR with the head, all images": ("population_mir", collapsed["mir"]),
+        "HDR with the head, all images": ("population_hdr", collapsed["hdr"]),
     }
     drawn = {
-        "pruning": _grid(points, main, split, 3),
-        "pruning_details": _grid(points, details, split, 4),
+        "pruning": _grid(points, main, split),
+        "pruning_details": _grid(points, details, split),
     }
     for figure in drawn.values():
         figure.suptitle(_title(config, points))
@@ -54,19 +66,24 @@ def figures(runs: list[Run]) -> Figures:
 
 def _title(config: dict[str, Any], points: list[Point]) -> str:
     seeds = counted({len({p["seed"] for p in points})}, "seed")
-    return f"{network(config)}: pruned, {config['finetune_steps']} steps of fine-tuning, {seeds}"
+    steps = config["finetune_steps"]
+    return f"{network(config)}: pruned, {steps} steps of fine-tuning, {seeds}"
 
 
-def _grid(points: list[Point], panels: dict[str, str], split: str, width: int) -> Figure:
-    height = -(-len(panels) // width)
-    figure, axes = grid((height, width), (3.7 * width, 1.2 + 2.9 * height))
+def _grid(points: list[Point], panels: Panels, split: str) -> Figure:
+    rows = -(-len(panels) // 3)
+    figure, axes = page(rows, 3, 1.3 + 2.1 * rows)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    for axis, (label, metric) in zip(axes.flat, panels.items(), strict=False):
+    drawn = axes.flat[: len(panels)]
+    for axis, (label, (metric, collapsed)) in zip(drawn, panels.items(), strict=True):
         _panel(axis, points, f"{split}/{metric}")
-        axis.set_title(label, fontsize="medium")
+        if collapsed is not None:
+            mark_collapse(axis, collapsed)
+        limit(axis, f"{split}/{metric}")
+        axis.set_title(label)
         axis.set_xlabel("sparsity")
-    legend_below(figure, axes[0, 0], 3)
+    legend_below(figure, max(drawn, key=lambda axis: len(axis.lines)), 3)
     return figure
 
 

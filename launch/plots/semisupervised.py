@@ -2,11 +2,20 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from launch.plots.panels import Figures, networks, panel, require_records, seeds
+from launch.plots.panels import (
+    Figures,
+    legend_above,
+    limit,
+    networks,
+    page,
+    panel,
+    require_records,
+    seeds,
+)
+from launch.plots.references import at_collapse
 from launch.runs import Run, evaluated_split
 
 _COPIES = "\n(about 7,500 unlabelled images are copies of test images, arXiv:2506.03582)"
@@ -24,21 +33,23 @@ def figures(runs: list[Run]) -> Figures:
     config = runs[0].config
     split = evaluated_split(config)
     n = config["metric_batch_sizes"][0]
-    figure, grid = plt.subplots(2, 3, figsize=(12, 6.5), sharex=True, layout="constrained")
+    figure, axes = page(3, 2, 8, sharex=True)
     accuracies = {
-        "averaged parameters": f"{split}/accuracy",
-        "parameters": f"{split}/raw_accuracy",
+        "averaged": f"{split}/accuracy",
+        "not averaged": f"{split}/raw_accuracy",
         "best yet": f"{split}/best_accuracy",
     }
-    panel(grid[0, 0], runs, accuracies, f"{split} accuracy", log=False)
-    _pseudo_labels(grid[0, 1], runs, _THRESHOLDS, "confidence")
-    _pseudo_labels(grid[0, 2], runs, _SHARES, "share of a batch's unlabelled images")
-    by_batch = f"{split}, n = {n}"
-    panel(grid[1, 0], runs, {"": f"{split}/mir_{n}"}, f"MIR, {by_batch}", log=False)
-    panel(grid[1, 1], runs, {"": f"{split}/hdr_{n}"}, f"HDR, {by_batch}", log=False)
+    panel(axes[0, 0], runs, accuracies, f"{split} accuracy", log=False)
+    _pseudo_labels(axes[0, 1], runs, _THRESHOLDS, "confidence")
+    _pseudo_labels(axes[1, 0], runs, _SHARES, "share of unlabelled images")
+    collapsed, by_batch = at_collapse(runs), f"{split}, n = {n}"
+    for axis, name in ((axes[1, 1], "mir"), (axes[2, 0], "hdr")):
+        series, label = {"": f"{split}/{name}_{n}"}, f"{name.upper()}, {by_batch}"
+        panel(axis, runs, series, label, log=False, collapse=collapsed[name])
     entropies = {"features": f"{split}/entropy_features_{n}", "head": f"{split}/entropy_head_{n}"}
-    panel(grid[1, 2], runs, entropies, f"matrix entropy (nats), {by_batch}", log=False)
-    for axis in grid[1]:
+    label = f"matrix entropy (nats),\n{by_batch}"
+    panel(axes[2, 1], runs, entropies, label, log=False, collapse=collapsed["entropy"])
+    for axis in axes[-1]:
         axis.set_xlabel("step")
     figure.suptitle(_title(runs))
     return {"semisupervised": figure}
@@ -54,8 +65,8 @@ def _pseudo_labels(axis: Axes, runs: list[Run], series: dict[str, str], label: s
     for line in axis.get_lines():
         if np.all(np.isnan(np.asarray(line.get_ydata(), float))):
             line.remove()
-    axis.set_ylim(0, 1.02)
-    axis.legend(handles=axis.get_lines(), fontsize="small", frameon=False)
+    limit(axis, *series.values())
+    legend_above(axis)
     if not axis.get_lines():
         axis.text(0.5, 0.5, "no pseudo-labels", ha="center", transform=axis.transAxes)
 

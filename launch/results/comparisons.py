@@ -47,3 +47,53 @@ def described(found: dict[str, Any], digits: int = 4) -> str:
     if found["low"] is None:
         return text
     return f"{text} [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"
+
+
+def ratio(values: ArrayLike, baseline: ArrayLike) -> dict[str, Any]:
+    """Compares two methods on the same seeds by the quotient of positive numbers.
+
+    Returns:
+      As `difference`, of `values / baseline`: the geometric mean and its interval, from the
+      differences of the logarithms; the verdict says where the interval excludes one.
+
+    >>> round(ratio([2.0, 8.0], [1.0, 4.0])["mean"], 3)
+    2.0
+    """
+    found = difference(np.log(values), np.log(baseline))
+    exact = {k: None if found[k] is None else math.exp(found[k]) for k in ("mean", "low", "high")}
+    return exact | {"verdict": found["verdict"]}
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
+    """Spearman's rank correlation over seeds, with a 95 % confidence interval.
+
+    The interval is Fisher's, with the standard error of Bonett & Wright (2000) for ranks.
+
+    Returns:
+      `correlation`; its interval `low` to `high`, and `seeds`. The interval is None below five
+      seeds, and all three are where all values of one side are equal.
+    """
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    nothing = {"correlation": None, "low": None, "high": None, "seeds": len(a)}
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return nothing
+    found = float(stats.spearmanr(a, b).statistic)
+    if len(a) < 5:
+        return nothing | {"correlation": found}
+    error = math.sqrt((1 + found**2 / 2) / (len(a) - 3))
+    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
+    centre = math.atanh(min(max(found, -1 + 1e-12), 1 - 1e-12))
+    low, high = math.tanh(centre - half), math.tanh(centre + half)
+    return {"correlation": found, "low": low, "high": high, "seeds": len(a)}
+
+
+def share(hits: int, total: int) -> dict[str, Any]:
+    """How many of all, with the 95 % interval of Clopper and Pearson (None of none).
+
+    >>> share(8, 8)["low"] > 0.6
+    True
+    """
+    if total == 0:
+        return {"hits": 0, "of": 0, "low": None, "high": None}
+    interval = stats.binomtest(hits, total).proportion_ci(LEVEL)
+    return {"hits": hits, "of": total, "low": float(interval.low), "high": float(interval.high)}

@@ -1,11 +1,20 @@
 """What Figure 7 of Song et al. 2024 shows, measured on the records of a run."""
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from launch.results.observations import Observation, Observations, bounded
+from launch.results import conditions, early, ensembles, transitions
+from launch.results.observations import (
+    Observation,
+    Observations,
+    bounded,
+    summarize as observed,
+    written,
+)
 from launch.runs import History
 
 _GROKKED_BY = 12_000  # epochs
@@ -21,6 +30,31 @@ class _Curves(NamedTuple):
     train: np.ndarray
     test: np.ndarray
     spike: np.ndarray
+
+
+def summarize(histories: list[History], config: ConfigDict) -> dict[str, Any]:
+    """Returns the content of summary.json.
+
+    Args:
+      histories: the records of each seed.
+      config: of the run.
+
+    Returns:
+      What `observations.summarize` returns; which seeds `generalised`; the `transitions` of each;
+      the `leads` of each measure over test accuracy, over the seeds that generalise; what values
+      at `early_epoch` tell of the onset (`early`); and observations `over_seeds`.
+    """
+    n = max(config.metric_batch_sizes)
+    found = ensembles.condition("", config.seed, histories, n)
+    leads = ensembles.leads_of(found)
+    wanted = transitions.measures(n)
+    return observed(histories, functools.partial(observe, n=n)) | {
+        "generalised": found.generalised,
+        "transitions": transitions.written(found.found, wanted),
+        "leads": leads,
+        "early": early.tells(found, n, config.early_epoch),
+        "over_seeds": written([conditions.answers([found], leads, n)]),
+    }
 
 
 def observe(history: History, n: int) -> Observations:
@@ -55,12 +89,18 @@ def _accuracies(curves: _Curves) -> Observations:
 def _of_mir(curves: _Curves, n: int) -> Observations:
     start, top = float(curves.mir[0]), int(np.argmax(curves.mir))
     shelf, lowest = float(curves.mir[top]), float(np.min(curves.mir[top:]))
+    lowest_at = int(curves.step[np.argmin(curves.mir)])
     return {
         "mir_shelf": bounded(
             f"MIR (n = {n}) rises from {start:.3f} at initialisation to a shelf (0.60 or more)",
             shelf,
             lambda x: x >= 0.6 and x > start,
         ),
+        "mir_then": Observation(
+            f"MIR (n = {n}) when test accuracy first exceeds 0.99",
+            _first(curves.mir, curves.test > 0.99),
+        ),
+        "mir_lowest": Observation(f"epoch at which MIR (n = {n}) is lowest", lowest_at),
         "mir_fall": bounded(
             f"fall of MIR (n = {n}) from the shelf to its lowest value (0.2 or more)",
             shelf - lowest,
@@ -109,5 +149,6 @@ def _extreme(of: Callable[[np.ndarray], float], values: np.ndarray) -> float | N
     return float(of(values)) if len(values) else None
 
 
-def _first(step: np.ndarray, condition: np.ndarray) -> int | None:
-    return int(step[np.argmax(condition)]) if condition.any() else None
+def _first(values: np.ndarray, condition: np.ndarray) -> Any:
+    """The value where a condition first holds; None if it never does."""
+    return values[np.argmax(condition)].item() if condition.any() else None

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,30 @@ def test_random_labels():
             assert np.mean(table == operation(a, b, 97)) < 0.03
 
 
+def test_composition_in_s5():
+    """Every pair, against permutations applied one after the other to five letters."""
+    elements = list(itertools.permutations(range(5)))
+    pairs = []
+    for examples in split_examples(120, "s5", 0.4, seed=3):
+        for (a, b), c in zip(_pairs(examples), examples.results, strict=True):
+            image = [elements[a][elements[b][i]] for i in range(5)]
+            assert elements[c] == tuple(image)
+        pairs += _pairs(examples)
+    assert sorted(pairs) == list(itertools.product(range(120), repeat=2))
+
+
+def test_s5_is_a_group_that_does_not_commute():
+    table = np.full((120, 120), -1)
+    for examples in split_examples(120, "s5", 0.4, seed=0):
+        table[tuple(examples.operands.T)] = examples.results
+    everything = np.arange(120)
+    np.testing.assert_array_equal(np.sort(table, 0), np.tile(everything[:, None], 120))
+    np.testing.assert_array_equal(np.sort(table, 1), np.tile(everything, (120, 1)))
+    np.testing.assert_array_equal(table[0], everything)
+    np.testing.assert_array_equal(table[table[7]][:, 11], table[7, table[:, 11]])
+    assert np.mean(table == table.T) == 7 / 120  # number of conjugacy classes over the order
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -128,7 +154,9 @@ def test_random_labels():
         ((13, "a+b", float("nan")), ["train_fraction", "nan"]),
         ((13, "a+b", 0.001), ["train_fraction", "0.001", "without examples"]),
         ((13, "a%b", 0.3), ["operation", "'a%b'", "a+b", "a^3+ab", "random"]),
-        ((13, "", 0.3), ["operation", "a+b"]),
+        ((13, "", 0.3), ["operation", "a+b", "s5"]),
+        ((113, "s5", 0.3), ["s5", "modulus = 120", "113"]),
+        ((120, "a+b", 0.3), ["modulus", "prime", "120"]),
     ],
 )
 def test_errors(arguments, words):

@@ -22,7 +22,7 @@ def begun(workdir, experiment="grokking"):
 
 def done(workdir, experiment="grokking"):
     """The whole output of a finished run."""
-    files = f"{workdir / 'summary.json'} and {workdir / 'figures'}"
+    files = f"{workdir / 'summary.json'}, {workdir / 'figures'} and {workdir / 'report.html'}"
     return f"{begun(workdir, experiment)}done: {files}\n"
 
 

@@ -89,6 +89,7 @@ def test_run_directory(uninterrupted):
         tfevents,
         "checkpoints",
         "figures",
+        "report.html",
         "summary.json",
     }
     assert {p.name for p in (uninterrupted / "checkpoints").iterdir()} == {"1450", "1500"}
@@ -237,6 +238,7 @@ def test_two_seeds(two_seeds, uninterrupted):
         "config.json",
         "environment.json",
         "figures",
+        "report.html",
         "seed-0",
         "seed-1",
         "summary.json",

@@ -1,4 +1,4 @@
-"""An experiment of one's own: a module and a config outside the repository, run end to end."""
+"""The experiment of docs/experiments.md: a module and a config outside the repository, run."""
 
 import json
 import os
@@ -9,78 +9,10 @@ import pytest
 
 from infojax.training import read_records
 from launch.runs import load_run
+from tests.data import snippets
 from tests.launch.launcher import ROOT, assert_refused
 
-MODULE = '''
-"""An MLP on digits, full batch, with MIR and HDR of test features."""
-
-import functools
-
-import jax
-import jax.numpy as jnp
-import optax
-from flax import linen as nn
-
-import infojax
-from infojax import losses, training
-from infojax.data import images
-from launch import seeds
-from launch.plots import panels
-from launch.results.observations import Observation, summarize
-
-
-class MLP(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-        z = nn.relu(nn.Dense(32, name="hidden")(x.reshape(len(x), -1) / 255))
-        return z, nn.Dense(10, name="head")(z)
-
-
-def run(config, workdir):
-    data, model = images.load("digits"), MLP()
-    train, test = ((jnp.asarray(s.images, jnp.float32), s.labels) for s in data[:2])
-
-    def loss(params, batch):
-        (x, y), weights = batch
-        return jnp.sum(weights * losses.cross_entropy(model.apply(params, x)[1], y))
-
-    update = training.Update(training.stateless(loss), optax.adam(config.learning_rate))
-    advance = training.make_train_step(update)
-    batch = training.shard_padded(train, jax.local_device_count())
-
-    def evaluate(replicated):
-        params = training.single(replicated).params
-        z, logits = model.apply(params, test[0])
-        head = params["params"]["head"]["kernel"].T
-        found = infojax.sample_interplay(z, test[1], head)
-        accuracy = jnp.mean((jnp.argmax(logits, -1) == test[1]).astype(jnp.float32))
-        return {"accuracy": float(accuracy), "mir": float(found.mir), "hdr": float(found.hdr)}
-
-    def run_seed(seed, directory):
-        state = training.init_state(update, model.init(jax.random.key(seed), train[0][:1]))
-        plan = training.Plan(directory, evaluate, range(0, config.num_steps + 1, 20), 20, 20)
-        return training.fit(state, lambda state, n: advance(state, batch, n), plan)
-
-    observe = lambda history: {"mir": Observation("MIR at the end", history[-1]["mir"])}
-    seeds.run(config, workdir, run_seed, functools.partial(summarize, observe=observe), figures)
-
-
-def figures(runs):
-    figure, axes = panels.grid((1, 3), (9, 3))
-    for axis, name in zip(axes.flat, ("accuracy", "mir", "hdr")):
-        panels.panel(axis, runs, {"": name}, name)
-    return {"mlp": figure}
-'''
-
-CONFIG = """
-from ml_collections import ConfigDict
-
-
-def get_config(variant="cpu"):
-    return ConfigDict(
-        dict(experiment="mine.mlp", seed=0, num_seeds=2, num_steps=60, learning_rate=0.01)
-    )
-"""
+MODULE, CONFIG = snippets.python(ROOT / "docs" / "experiments.md")
 
 
 @pytest.fixture

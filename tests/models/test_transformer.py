@@ -9,6 +9,7 @@ from configs import grokking as grokking_config
 from infojax import losses, training
 from infojax.data import modular
 from infojax.models.transformer import PairTransformer
+from launch import grokking_updates
 from launch.experiments import grokking
 from tests.models import plain_transformer as plain
 
@@ -197,7 +198,7 @@ def test_loss_functions_agree(params, examples):
     logits = plain.transformer(np, params, examples.operands, P + 1)[1][:, -1]
     expected = plain.mean_loss(np, params, examples.operands, examples.results, P + 1)
     logits = jnp.asarray(logits, jnp.float32)
-    assert set(grokking._LOSSES) == {"margin", "ordinary"}
-    assert grokking._LOSSES["margin"] is losses.cross_entropy
-    for loss in grokking._LOSSES.values():
+    assert set(grokking_updates.LOSSES) == {"margin", "ordinary"}
+    assert grokking_updates.LOSSES["margin"] is losses.cross_entropy
+    for loss in grokking_updates.LOSSES.values():
         np.testing.assert_allclose(jnp.mean(loss(logits, examples.results)), expected, rtol=1e-6)

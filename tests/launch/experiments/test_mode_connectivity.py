@@ -79,10 +79,12 @@ def test_run_directory(finished):
     names = {p.name for p in finished.iterdir() if not p.name.startswith(".")}
     assert names == {
         "config.json",
+        "data.json",
         "environment.json",
         "points.jsonl",
         "endpoints",
         "figures",
+        "report.html",
         "summary.json",
     }
     assert sorted(p.name for p in (finished / "endpoints").iterdir()) == [

@@ -69,6 +69,7 @@ def test_run_directory(finished, points):
         "trained",
         "seed-0",
         "figures",
+        "report.html",
         "summary.json",
     }
     above = [(m, s) for m in fine_tuning.METHODS for s in SPARSITIES[1:]]

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from infojax.training import evaluation_steps
 from launch.results import grokking
+from tests.launch.results.curves import N, history
 
 STEPS = np.array(evaluation_steps(14_000, 100))
+UNBOUNDED = {"mir_then", "mir_lowest"}  # observations that state no bound
 
 
 def _along(*points):
@@ -43,12 +46,14 @@ def _observe(**changes):
 
 
 def _failed(observed):
-    return {name for name, observation in observed.items() if not observation.holds}
+    found = {name for name, observation in observed.items() if not observation.holds}
+    return found - UNBOUNDED
 
 
 def _open(observed):
     """Names of the observations that were not measured."""
-    return {name for name, observation in observed.items() if observation.holds is None}
+    found = {name for name, observation in observed.items() if observation.holds is None}
+    return found - UNBOUNDED
 
 
 def test_all_hold():
@@ -57,6 +62,8 @@ def test_all_hold():
         "train_accuracy",
         "test_accuracy",
         "mir_shelf",
+        "mir_then",
+        "mir_lowest",
         "mir_fall",
         "hdr_floor",
         "hdr_peak",
@@ -69,6 +76,8 @@ def test_all_hold():
     assert measured["test_accuracy"] == min(s for s in STEPS if s > 7_976)
     assert measured["mir_shelf"] == pytest.approx(0.64, abs=2e-3)
     assert measured["mir_fall"] == pytest.approx(0.28, abs=2e-3)
+    assert measured["mir_then"] == pytest.approx(0.44, abs=0.01)
+    assert measured["mir_lowest"] == min(s for s in STEPS if s >= 9_000)
     assert measured["hdr_floor"] == pytest.approx(0.05, abs=2e-3)
     assert measured["hdr_peak"] == pytest.approx(0.5, abs=0.03)
     assert measured["hdr_end"] == pytest.approx(0.12)
@@ -166,7 +175,7 @@ def test_generalised_at_once():
 
 def test_short_run():
     observed = grokking.observe(_history(_curves())[:5], 256)
-    assert observed["loss_spike"].measured is None
+    assert observed["loss_spike"].measured is observed["mir_then"].measured is None
     assert _open(observed) == {"hdr_peak", "hdr_end", "loss_spike"}
     assert not any(observation.holds for observation in observed.values())
 
@@ -177,3 +186,33 @@ def test_other_batch_size_is_not_mixed_in():
     assert small["mir_fall"].measured == 0
     assert small["hdr_end"].measured == 0.3
     assert grokking.observe(history, 256)["mir_fall"].measured > 0.25
+
+
+def _config(**changes):
+    return ConfigDict({"metric_batch_sizes": (4, N), "seed": 3, "early_epoch": 500, **changes})
+
+
+def test_summary_of_several_seeds():
+    """Early MIR tells when a seed generalises; one seed does not, one is half way too early."""
+    ats, levels = (900, 1_300, 1_700, 2_100, 2_500, None, 400), (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+    seeds = [history(at=a, level=m) for a, m in zip(ats, levels, strict=True)]
+    found = grokking.summarize(seeds, _config())
+    assert found["generalised"] == [True] * 5 + [False, True]
+    assert found["steps"] == 4_000 and "mir_fall" in found["observations"]
+    assert len(found["transitions"]["mir_falls"]["by_seed"]) == 7
+    assert found["leads"]["mir_falls"]["seeds"] == 6
+    assert found["over_seeds"]["mir_falls"]["holds"] == [False]  # it falls in the other as well
+    early = found["early"]
+    assert (early["epoch"], early["begun"], early["censored"]) == (500, 1, 1)
+    mir = early["metrics"][f"test/mir_{N}"]
+    assert mir["correlation"] == pytest.approx(-1) and mir["seeds"] == 6
+
+
+def test_summary_of_one_seed():
+    found = grokking.summarize([history(at=1_500)], _config(early_epoch=10_000))
+    assert found["generalised"] == [True]
+    assert found["leads"]["mir_falls"]["half"]["ratio"]["low"] is None
+    assert found["early"]["begun"] == 1 and found["early"]["censored"] == 0
+    assert found["early"]["metrics"][f"test/mir_{N}"]["seeds"] == 0
+    never = grokking.summarize([history()], _config())
+    assert never["generalised"] == [False] and never["leads"] == {}

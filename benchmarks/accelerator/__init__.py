@@ -1,0 +1,1 @@
+"""Checks, speed and training on an accelerator: `python -m benchmarks.accelerator`."""
