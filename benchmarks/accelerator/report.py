@@ -9,8 +9,8 @@ from benchmarks.accelerator import results
 from benchmarks.accelerator.parts import PARTS
 
 FILE = "report.md"
-_HIDDEN = {"part", "name", "status", "device", "small", "commit", "took"}
-_WIDEST = 9  # columns of a table
+_HIDDEN = {"part", "name", "status", "device", "small", "commit", "took", "run"}
+_WIDEST = 10  # columns of a table
 
 
 def write(out: Path) -> str:

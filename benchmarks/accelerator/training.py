@@ -146,17 +146,20 @@ class _Trainer:
         last = records[-1]
         accuracies = [r["test/accuracy"] for r in records]
         reached = [r["step"] for r in records if r["test/accuracy"] >= _GOAL]
-        shown = {k: v for k, v in last.items() if k.startswith(("test/", "train/"))}
+        n = self._recipe.metric_batch_size
+        first = ("accuracy", f"mir_{n}", f"hdr_{n}", "population_mir", "population_hdr")
+        shown = {f"test/{name}": last[f"test/{name}"] for name in first}
+        shown |= {k: v for k, v in last.items() if k.startswith(("test/", "train/"))}
         return {
             "run": directory.name,
             "recipe": self._recipe._asdict(),
+            **shown,
             "seconds": last["seconds"],
             "step": last["step"],
             "seconds_per_step": self._slowest / self._recipe.eval_every,
             "compile_seconds": self._compiling,
             "best_accuracy": max(accuracies),
             f"reached_{_GOAL}": reached[0] if reached else None,
-            **shown,
         }
 
 

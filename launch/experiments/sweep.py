@@ -30,6 +30,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     keys = [(name, seed) for name, (_, point) in grid.items() for seed in seeds.of(point)]
     program, built_for = None, None
     with Ledger(workdir, ("point", "seed"), keys, config.table_metrics) as book:
+        if not book.missing:  # the run may have ended before the last report
+            report(book.points, config, workdir)
         for name, missing in itertools.groupby(list(book.missing), lambda key: key[0]):
             values, point = grid[name]
             static = {k: v for k, v in point.to_dict().items() if k not in swept.TRACED}
@@ -47,7 +49,6 @@ def run(config: ConfigDict, workdir: Path) -> None:
                     last = _last_record(place)
                     book.append((name, seed), {"values": values, "record": last}, last)
             report(book.points, config, workdir)
-    report(book.points, config, workdir)
     if processes.first():
         print((workdir / "table.md").read_text())
 

@@ -10,6 +10,8 @@ from launch.results import conditions, ensembles
 from launch.results.ensembles import Condition
 from launch.runs import Run
 
+_LETTERS = 20  # in a line along the side of a panel
+
 
 def comparison_figures(points: list[Run]) -> Figures:
     """Draws `grokking_conditions` and, of several conditions, `grokking_onsets`.
@@ -37,7 +39,7 @@ def _bands(found: list[Condition], n: int) -> Figure:
     for row, condition, name in zip(axes, found, names, strict=True):
         for axis, series in zip(row, shown.values(), strict=True):
             over_epochs(axis, condition, series)
-        row[0].set_ylabel(name, fontsize=7)
+        row[0].set_ylabel(_narrow(name), fontsize=7)
         row[0].set_ylim(-0.03, 1.03)
         text = f"{sum(condition.generalised)} of {len(condition.seeds)} generalise"
         row[0].text(0.03, 0.9, text, fontsize=7, va="top", transform=row[0].transAxes)
@@ -88,3 +90,9 @@ def _point(axis: Axes, x: float, y: int, bound: str) -> None:
     look = {"": "o", "above": ">", "below": "<"}[bound]
     face = "none" if bound else COLOURS[6]
     axis.plot(x, y, look, color=COLOURS[6], markerfacecolor=face, alpha=0.5, markersize=4)
+
+
+def _narrow(label: str) -> str:
+    """Breaks the long lines of a label, "field=value", behind the sign."""
+    lines = label.split("\n")
+    return "\n".join(x if len(x) <= _LETTERS else x.replace("=", "=\n") for x in lines)

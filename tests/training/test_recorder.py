@@ -4,6 +4,7 @@ import struct
 import pytest
 
 from infojax.errors import UserError
+from infojax.training import recorder as records
 from infojax.training.recorder import Recorder, read_records
 from tests.training.events import expected_scalars, scalars
 
@@ -147,6 +148,13 @@ def test_events_after_resumptions_are_the_records(recorder, tmp_path):
     _write(recorder(20), 30, 40, sign=3)
     assert {step for step, _ in scalars(tmp_path)} == {0, 10, 20, 30, 40}
     assert scalars(tmp_path) == expected_scalars(tmp_path)
+
+
+def test_without_tensorboardx_there_are_records_alone(recorder, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_HAS_EVENTS", False)
+    _write(recorder(), 0, 10)
+    assert [r["step"] for r in read_records(tmp_path)] == [0, 10]
+    assert not list(tmp_path.glob("events.out.tfevents.*"))
 
 
 def test_checksums_of_events(recorder, tmp_path):

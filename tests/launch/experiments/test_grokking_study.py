@@ -20,7 +20,8 @@ NAMES = ("weight_decay=1.0,operation=a+b", "weight_decay=1.0,operation=random")
 @pytest.fixture(scope="module")
 def config():
     config = configs.get_config("seeds-smoke")
-    config.update({"points": ((1.0, "a+b"), (1.0, "random")), "num_steps": 20})
+    config.update({"points": ((1.0, "a+b"), (1.0, "random")), "num_steps": 20, "early_epoch": 5})
+    config.update({"progress_measures": False, "chance_permutations": 0})
     return settings.copied(config)
 
 
