@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 
 class Clock:
@@ -56,12 +56,15 @@ class Measurement(NamedTuple):
     Attributes:
       name: unique in its part.
       run: returns the fields of the record.
-      seconds: that should be left on an accelerator when it starts, compilation included.
+      seconds: that should be left on an accelerator when it starts, compilation included; it may
+        take longer.
+      again: whether to make it even if an earlier call has.
     """
 
     name: str
     run: Callable[[], dict[str, Any]]
     seconds: float = 20.0
+    again: bool = False
 
 
 class OutOfTime(Exception):  # noqa: N818 - not an error
@@ -70,3 +73,16 @@ class OutOfTime(Exception):  # noqa: N818 - not an error
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__("out of time")
         self.fields = fields
+
+
+class Stopped(BaseException):
+    """SIGTERM outside a training loop; no handler of errors within a measurement catches it."""
+
+
+def stop_on_sigterm() -> None:
+    """Raises `Stopped` on SIGTERM, so that a measurement is recorded and ends its processes."""
+
+    def stop(*_: object) -> NoReturn:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)

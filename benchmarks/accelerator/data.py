@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.accelerator.machine import MANIFEST
+from benchmarks.accelerator.machine import MANIFEST, decoded, manifest_of
 from infojax.data import channels, images
 from infojax.data.stored import value_counts
 from infojax.errors import UserError
@@ -61,7 +61,8 @@ def unpack(source: Path, store: Path) -> dict[str, str]:
     (store / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     lacking = {}
     for name, about in manifest["parts"].items():
-        if (store / f"{name}.npz").exists():
+        target = decoded(store, name, about)
+        if target.exists():
             continue
         path = source / name
         if not path.exists():
@@ -69,24 +70,23 @@ def unpack(source: Path, store: Path) -> dict[str, str]:
         elif digest(path.read_bytes()) != about["sha256"]:
             lacking[name] = "damaged: its checksum is not the manifest's"
         else:
-            _decode(path, about, manifest["shape"], store / f"{name}.npz")
+            _decode(path, about, manifest["shape"], target)
     return lacking
 
 
 def read_manifest(*places: Path) -> dict[str, Any]:
-    """Returns the manifest of the first directory that has one.
+    """Returns the manifest of the first directory that has an intact one.
 
     Raises:
       IncompleteError: none has.
     """
-    for place in places:
-        if (place / MANIFEST).exists():
-            found: dict[str, Any] = json.loads((place / MANIFEST).read_text())
-            return found
-    raise IncompleteError(
-        f"there is no {MANIFEST} in {places[0]}; pack a data set with "
-        f"python -m benchmarks.accelerator.pack --out={places[0]}"
-    )
+    found = manifest_of(*places)
+    if found is None:
+        raise IncompleteError(
+            f"there is no intact {MANIFEST} in {places[0]}; pack a data set with "
+            f"python -m benchmarks.accelerator.pack --out={places[0]}"
+        )
+    return found
 
 
 def load(source: Path, store: Path) -> images.ImageData:
@@ -100,7 +100,7 @@ def load(source: Path, store: Path) -> images.ImageData:
         said = ", ".join(f"{name} ({why})" for name, why in lacking.items())
         raise IncompleteError(f"data in {source}: {said}; bring them, in one call or in several")
     manifest = read_manifest(store)
-    parts = [np.load(store / f"{name}.npz") for name in manifest["parts"]]
+    parts = [np.load(decoded(store, *named)) for named in manifest["parts"].items()]
     x = np.concatenate([part["images"] for part in parts])
     y = np.concatenate([part["labels"] for part in parts])
     n = manifest["train"]

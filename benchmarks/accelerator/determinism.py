@@ -23,7 +23,7 @@ def measurements(context: Context) -> Iterator[Measurement]:
         if flags and context.small:
             continue  # other backends do not know them
         run = functools.partial(_compare, flags, context)
-        yield Measurement(f"determinism, {name}", run, 60.0)
+        yield Measurement(f"determinism, {name}", run, 30.0)
 
 
 def _compare(flags: str, context: Context) -> dict[str, Any]:
@@ -41,6 +41,9 @@ def _compare(flags: str, context: Context) -> dict[str, Any]:
     finally:
         for child in children:
             child.kill()
+    codes = [child.wait() for child in children]
+    if any(codes):
+        raise RuntimeError(f"the processes ended with exit codes {codes}; see what they printed")
     found = [json.loads(text.splitlines()[-1]) for text in said]
     first, last = found[0], found[-1]
     return {

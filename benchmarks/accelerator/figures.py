@@ -1,6 +1,5 @@
 """Figures of what was measured; of parts that were not run there are none."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def draw(out: Path) -> list[Path]:
     for record in results.measured(out, "training").values():
         if "run" in record:
             found |= _training(record["run"], _history(out / "runs" / record["run"]))
-        if "points" in record:
+        if record["status"] == results.OK and "points" in record:
             found |= _line(record)
     found |= _grokking(_history(out / "runs" / "grokking"))
     directory, paths = out / "figures", []
@@ -35,8 +34,7 @@ def draw(out: Path) -> list[Path]:
 
 
 def _history(directory: Path) -> list[dict[str, Any]]:
-    path = directory / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return results.lines(directory / "metrics.jsonl")
 
 
 def _panels(count: int) -> tuple[Figure, Any]:

@@ -29,7 +29,7 @@ def describe_call(commit: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "card": _card(),
+        "card": card(),
     }
 
 
@@ -46,11 +46,31 @@ def missing() -> tuple[list[str], list[str]]:
 
 def missing_data(parts: Path, store: Path) -> list[str]:
     """Returns the names of the data's parts that are neither in `parts` nor decoded in `store`."""
-    found = [place / MANIFEST for place in (parts, store) if (place / MANIFEST).exists()]
-    if not found:
-        return [f"all of it: no {MANIFEST} in {parts}"]
-    names = json.loads(found[0].read_text())["parts"]
-    return [n for n in names if not (parts / n).exists() and not (store / f"{n}.npz").exists()]
+    manifest = manifest_of(parts, store)
+    if manifest is None:
+        return [f"all of it: no intact {MANIFEST} in {parts}"]
+    return [
+        name
+        for name, about in manifest["parts"].items()
+        if not (parts / name).exists() and not decoded(store, name, about).exists()
+    ]
+
+
+def manifest_of(*places: Path) -> dict[str, Any] | None:
+    """Returns the manifest of the first directory that has an intact one."""
+    for place in places:
+        try:
+            found: dict[str, Any] = json.loads((place / MANIFEST).read_text())
+            {about["sha256"] for about in found["parts"].values()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+        return found
+    return None
+
+
+def decoded(store: Path, name: str, about: dict[str, Any]) -> Path:
+    """Returns where a part is kept decoded; one that was packed again has another place."""
+    return store / f"{name}.{about['sha256'][:12]}.npz"
 
 
 def device() -> str:
@@ -61,8 +81,8 @@ def device() -> str:
     return f"{len(jax.devices())} x {first.device_kind} ({jax.default_backend()})"
 
 
-def _card() -> str:
-    """Name, driver and memory of the cards, from nvidia-smi if there is one."""
+def card() -> str:
+    """Names the cards, with driver and memory, if nvidia-smi is there; "" otherwise."""
     query = "--query-gpu=name,driver_version,memory.total"
     return _said(["nvidia-smi", query, "--format=csv,noheader"])
 

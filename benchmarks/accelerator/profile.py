@@ -14,7 +14,11 @@ def summary(directory: Path) -> dict[str, Any]:
       directory: that `jax.profiler.trace` wrote to; the newest profile counts.
 
     Returns:
-      `busy_seconds` of the device; `kernels`: the most expensive, as name, seconds and count.
+      `busy_seconds` of the device; `kernels`: the most expensive, as name, seconds and count;
+      `bytes` of the profile.
+
+    Raises:
+      RuntimeError: the profile holds no time of the device.
     """
     from jax.profiler import ProfileData
 
@@ -30,5 +34,8 @@ def summary(directory: Path) -> dict[str, Any]:
             for event in line.events:
                 seconds[event.name] += event.duration_ns * 1e-9
                 counts[event.name] += 1
+    if not seconds:
+        raise RuntimeError("the profile holds no operation of the device")
     kernels = [[name, value, counts[name]] for name, value in seconds.most_common(_MOST)]
-    return {"busy_seconds": sum(seconds.values()), "kernels": kernels}
+    size = newest.stat().st_size
+    return {"busy_seconds": sum(seconds.values()), "kernels": kernels, "bytes": size}

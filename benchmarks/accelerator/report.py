@@ -25,11 +25,23 @@ def write(out: Path) -> str:
     return text
 
 
+def wrong_results(out: Path) -> list[str]:
+    """Returns the names of the measurements whose latest values are not what they must be."""
+    found = [r for part in PARTS for r in results.measured(out, part).values()]
+    return [r["name"] for r in found if not r.get("holds", True)]
+
+
 def _heading(out: Path) -> str:
     records = results.read(out)
     calls = [r[results.CALL] for r in records if results.CALL in r]
     devices = dict.fromkeys(r["device"] for r in records if "device" in r)
     lines = [f"Measured on {'; '.join(devices) or 'no device'}.", ""]
+    commits = dict.fromkeys(r["commit"] for r in records if r.get("commit"))
+    if len(commits) > 1:
+        lines += [f"**Measured at several commits: {', '.join(commits)}.**", ""]
+    wrong = wrong_results(out)
+    if wrong:
+        lines += [f"**Does not hold: {'; '.join(wrong)}.**", ""]
     if any(r.get("small") for r in records):
         lines += ["**Small sizes: these numbers show that everything runs, not how fast.**", ""]
     for call in calls:

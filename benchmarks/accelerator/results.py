@@ -23,8 +23,12 @@ def append(out: Path, record: Record) -> None:
 
 
 def read(out: Path) -> list[Record]:
-    """Returns all records in order; lines that are not whole are ignored."""
-    path = out / FILE
+    """Returns all records in order."""
+    return lines(out / FILE)
+
+
+def lines(path: Path) -> list[Record]:
+    """Returns the records of a file, [] if there is none; lines that are not whole are ignored."""
     found = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:

@@ -65,16 +65,16 @@ def _further(sizes: Sizes, context: Context) -> Iterator[Measurement]:
     yield _measured(large, context, "bfloat16", False)
     yield _measured(large, context, "bfloat16", True)
     yield from _torch_measurements(large, "bfloat16", context)
-    yield Measurement("while loop, bfloat16", functools.partial(_while_loop, sizes), 60.0)
+    yield Measurement("while loop, bfloat16", functools.partial(_while_loop, sizes), 40.0)
     run = functools.partial(_whole, sizes)
-    yield Measurement("with augmentation and averages, bfloat16", run, 60.0)
+    yield Measurement("with augmentation and averages, bfloat16", run, 40.0)
     yield _measured(sizes, context, "float32", False)
 
 
 def _measured(sizes: Sizes, context: Context, precision: str, informed: bool) -> Measurement:
     name = f"infojax, {precision}, batch {sizes.recipe.batch_size}"
     run = functools.partial(_infojax, sizes, context, precision, informed)
-    return Measurement(f"{name}, information losses" if informed else name, run, 60.0)
+    return Measurement(f"{name}, information losses" if informed else name, run, 40.0)
 
 
 def _torch_measurements(sizes: Sizes, precision: str, context: Context) -> Iterator[Measurement]:
@@ -84,7 +84,7 @@ def _torch_measurements(sizes: Sizes, precision: str, context: Context) -> Itera
         options = {"backend": "aot_eager"} if context.small else {"mode": mode}
         how = torch_side.Compiled(precision, options)
         name = f"torch, {precision}, batch {sizes.recipe.batch_size}, {mode}"
-        yield Measurement(name, functools.partial(_torch, sizes, how), 70.0)
+        yield Measurement(name, functools.partial(_torch, sizes, how), 40.0)
 
 
 def _peak(precision: str, n: int) -> dict[str, Any]:
@@ -110,10 +110,11 @@ def _infojax(sizes: Sizes, context: Context, precision: str, informed: bool) -> 
         fields = _step(recipe, sizes)
         if precision == "tf32" and not informed:
             fields["first_loss"] = _first_loss(recipe, sizes)
-    operations, peak = _operations(recipe, sizes), results.measured(context.out, "step")
-    possible = peak[f"peak, {precision}"]["flops"] * fields["seconds"]
+    operations = _operations(recipe, sizes)
+    peak = results.measured(context.out, "step").get(f"peak, {precision}", {}).get("flops")
+    share = operations / (peak * fields["seconds"]) if operations and peak else None
     about = {"contender": "infojax", "precision": precision, "information": informed}
-    return about | fields | {"operations": operations, "share_of_peak": operations / possible}
+    return about | fields | {"operations": operations, "share_of_peak": share}
 
 
 def _whole(sizes: Sizes) -> dict[str, Any]:
@@ -178,24 +179,29 @@ def _first_loss(recipe: Recipe, sizes: Sizes) -> float:
     return float(mapped(start.params, start.model_state, x, y)[0])
 
 
-def _operations(recipe: Recipe, sizes: Sizes) -> float:
-    """Operations of an update's network, forward and backward, as XLA counts them."""
-    data = network.random_images(recipe.batch_size, sizes.side)
-    program = network.build(recipe._replace(mi_weight=0.0, id_weight=0.0), data)
-    x, y = (jnp.asarray(array)[None] for array in data.train)
-    params, state = jax.eval_shape(program.model.init, jax.random.key(0), x[0])
+def _operations(recipe: Recipe, sizes: Sizes) -> float | None:
+    """Operations of an update's network, forward and backward, as XLA counts them.
 
-    def gradient(params, x):
-        def loss(params):
-            logits = program.model.apply(params, state_of, network.standardise(data, x), True)[1]
-            return jnp.mean(losses.cross_entropy(logits, y[0]))
+    On the CPU, since jax counts those of a program that is not compiled nowhere else; None if jax
+    was told to do without it.
+    """
+    try:
+        cpu = jax.devices("cpu")[0]
+    except RuntimeError:
+        return None
+    with jax.default_device(cpu):
+        data = network.random_images(recipe.batch_size, sizes.side)
+        program = network.build(recipe._replace(mi_weight=0.0, id_weight=0.0), data)
+        x, y = (jnp.asarray(array)[None] for array in data.train)
+        params, state = jax.eval_shape(program.model.init, jax.random.key(0), x[0])
 
-        return jax.grad(loss)(params)
+        def loss(params, state, x, y):
+            logits = program.model.apply(params, state, network.standardise(data, x), True)[1]
+            return jnp.mean(losses.cross_entropy(logits, y))
 
-    state_of = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), state)
-    mapped = jax.vmap(gradient, (None, 0), axis_name=training.AXIS)
-    counted: Any = jax.jit(mapped).lower(params, x).cost_analysis()
-    return float(counted["flops"])
+        mapped = jax.vmap(jax.grad(loss), (None, None, 0, 0), axis_name=training.AXIS)
+        counted: Any = jax.jit(mapped).lower(params, state, x, y).cost_analysis()
+    return float(counted["flops"]) if counted else None
 
 
 def _torch(sizes: Sizes, how: torch_side.Compiled) -> dict[str, Any]:
@@ -207,7 +213,7 @@ def _torch(sizes: Sizes, how: torch_side.Compiled) -> dict[str, Any]:
     arrays = images, data.train.labels
     step = torch_side.wide_resnet_step(params, (recipe.depth - 4) // 6, *arrays, how)
     compiling, first = timed(lambda: float(step().detach()))
-    seconds = median_seconds(step, torch_side.wait)
+    seconds = median_seconds(step, torch_side.wait, torch_side.WARM_UP)
     about = {"contender": "torch", "precision": how.precision, "information": False}
     fields = {"compile_seconds": compiling, "first_loss": first}
     return about | _fields(seconds, recipe.batch_size) | fields

@@ -1,6 +1,5 @@
 """Seconds of asynchronous work on a device."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -11,18 +10,21 @@ _SLOW = 1.0  # seconds of a call from which on one round of one call is enough
 _ROUNDS = 5
 
 
-def median_seconds(run: Callable[[], Any], wait: Callable[[Any], Any]) -> float:
+def median_seconds(run: Callable[[], Any], wait: Callable[[Any], Any], warm_up: int = 1) -> float:
     """Returns the seconds of a call: the median over rounds of many calls.
 
     Args:
-      run: dispatches the work. It is called once before, to compile and to warm up.
+      run: dispatches the work.
       wait: waits for a result of run.
+      warm_up: calls before, which compile.
     """
-    wait(run())
-    once = _round(run, wait, 1)
-    if once >= _SLOW:
-        return once
-    repeats = math.ceil(_ROUND / max(once, 1e-6))
+    for _ in range(warm_up):
+        wait(run())
+    repeats = 1
+    while (seconds := _round(run, wait, repeats)) * repeats < _ROUND:
+        repeats *= 2  # not from the time of one call, which may be far from that of many
+    if seconds >= _SLOW:
+        return seconds
     return statistics.median(_round(run, wait, repeats) for _ in range(_ROUNDS))
 
 

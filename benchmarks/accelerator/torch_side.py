@@ -11,6 +11,8 @@ import numpy as np
 
 from benchmarks.problems import Problem
 
+WARM_UP = 4  # calls in which torch.compile compiles and records CUDA graphs
+
 
 class Compiled(NamedTuple):
     """How the network is compiled: a precision of `PRECISIONS` and arguments of torch.compile."""
@@ -25,10 +27,19 @@ def installed() -> bool:
 
 
 def device() -> str:
-    """The card if there is one, else the CPU."""
+    """The card if jax uses one, else the CPU.
+
+    Raises:
+      RuntimeError: jax uses a card that PyTorch does not.
+    """
+    import jax
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if jax.default_backend() == "cpu":
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise RuntimeError("PyTorch does not see the card: install its CUDA build")
+    return "cuda"
 
 
 def wait(_: Any) -> None:
@@ -95,6 +106,7 @@ def wide_resnet_step(
 
     place = device()
     _set_tf32(how.precision == "tf32")
+    torch.backends.cudnn.benchmark = True  # XLA chooses its convolutions by measuring, too
     with torch.device(place):
         trainer = Trainer(params, blocks, 0.03)
     x = torch.tensor(images, device=place).permute(0, 3, 1, 2)
@@ -102,19 +114,33 @@ def wide_resnet_step(
     y = torch.tensor(labels, device=place).long()
     model: Any = torch.compile(trainer.model, **how.options)  # type: ignore[call-overload]
     half = how.precision == "bfloat16"
+    optimizer = _fused(trainer.optimizer)
 
     def step():
         with torch.autocast(place, torch.bfloat16, enabled=half):
             loss = torch.nn.functional.cross_entropy(model(x), y)
-        trainer.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        trainer.optimizer.step()
+        optimizer.step()
         return loss
 
     return step
 
 
-def grokking_step(params: Any, examples: Any, settings: Any) -> Callable[[], Any]:
+def _fused(sgd: Any) -> Any:
+    """The same optimiser in one kernel for many parameters."""
+    import torch
+
+    groups = [
+        {name: group[name] for name in ("params", "weight_decay")} for group in sgd.param_groups
+    ]
+    same = {name: sgd.defaults[name] for name in ("lr", "momentum", "nesterov")}
+    return torch.optim.SGD(groups, fused=True, **same)
+
+
+def grokking_step(
+    params: Any, examples: Any, settings: Any, options: dict[str, str]
+) -> Callable[[], Any]:
     """A full-batch step of the grokking model, compiled; the loss stays on the device."""
     import torch
 
@@ -123,7 +149,6 @@ def grokking_step(params: Any, examples: Any, settings: Any) -> Callable[[], Any
     _set_tf32(True)
     with torch.device(device()):
         trainer = Trainer(params, examples, settings, precise=False)
-    options = {} if device() == "cuda" else {"backend": "aot_eager"}
     model: Any = torch.compile(trainer.model, **options)  # type: ignore[call-overload]
 
     def step():

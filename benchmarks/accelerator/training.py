@@ -1,6 +1,7 @@
 """Part 6: CIFAR-10 at the papers' scale: one run after another, each resumed where it was."""
 
 import functools
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from benchmarks.accelerator.recipes import RECIPES, SMALL, Recipe
 from benchmarks.accelerator.timing import timed
 from infojax import training
 from infojax.data import images
+from infojax.errors import UserError
 from infojax.methods.interpolation import barrier, interpolate
 from infojax.training import evaluation
 
@@ -28,11 +30,13 @@ _SPARE = 5.0  # seconds to save a state and to end
 def measurements(context: Context) -> Iterator[Measurement]:
     """Runs in the order of worth; a pair is measured once both of its networks are trained."""
     load = functools.cache(lambda: _load(context))
-    yield Measurement("data", lambda: {"training_images": len(load().train.labels)}, 15.0)
+    data = Measurement("data", lambda: {"training_images": len(load().train.labels)}, 0.0)
     try:
         load()
-    except parts_of_data.IncompleteError:
-        return  # the measurement above says what is missing
+    except UserError:
+        yield data._replace(again=True)  # says what is missing or differs
+        return
+    yield data
     recipe = SMALL if context.small else RECIPES[context.recipe]
     named, lines = runs(recipe), pairs(recipe)
     if context.small:
@@ -84,9 +88,9 @@ def _directory(name: str, context: Context) -> Path:
 
 def _run(name: str, recipe: Recipe, load: Any, context: Context) -> dict[str, Any]:
     """Trains a network to the end, or until the time is over."""
-    data = load()
-    trainer = _Trainer(recipe, data, context)
     directory = _directory(name, context)
+    _check(directory, recipe)
+    trainer = _Trainer(recipe, load(), context)
     plan = training.Plan(
         directory,
         trainer.evaluate,
@@ -99,6 +103,15 @@ def _run(name: str, recipe: Recipe, load: Any, context: Context) -> dict[str, An
     except training.Interrupted as stopped:
         raise OutOfTime({"step": stopped.step, **trainer.about(directory)}) from stopped
     return trainer.about(directory)
+
+
+def _check(directory: Path, recipe: Recipe) -> None:
+    """Raises UserError if a directory holds a run of another recipe; else writes this one there."""
+    path, text = directory / "recipe.json", json.dumps(recipe._asdict(), indent=1) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise UserError(f"{directory} holds a run of another recipe; use another --out")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 class _Trainer:
@@ -117,6 +130,8 @@ class _Trainer:
         self._measures = make_measures(program, recipe, data)
         self._records: dict[str, np.ndarray] = {}
         self._slowest = self._measuring = 0.0
+        # Compiles, so that the time of an evaluation is known from the first one on.
+        self._compiling += timed(lambda: self.evaluate(training.replicate(self.state)))[0]
 
     def advance(self, state: training.TrainState, count: int) -> training.TrainState:
         """One dispatch; asks the loop to save and to end if the time left is for no other."""

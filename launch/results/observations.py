@@ -70,11 +70,14 @@ def summarize(
 
 
 def finals(histories: Sequence[History]) -> dict[str, Any]:
-    """Returns `steps`, `seconds` by seed, and the spread of the last records as `final`."""
+    """Returns `steps`, `seconds` by seed, and the spread of the last records as `final`.
+
+    Seeds that stopped early count with their last records; `steps` is the most of any.
+    """
     last = [history[-1] for history in histories]
     names = [name for name in last[0] if name not in ("step", "seconds")]
     return {
-        "steps": last[0]["step"],
+        "steps": max(record["step"] for record in last),
         "seconds": [record["seconds"] for record in last],
         "final": {name: spread(record[name] for record in last) for name in names},
     }

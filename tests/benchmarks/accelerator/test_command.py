@@ -1,8 +1,13 @@
 """The command: order, limits, what it leaves out; results on disk, volumes, figures."""
 
+import argparse
+import json
+import os
+import signal
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from benchmarks.accelerator import (
@@ -12,9 +17,16 @@ from benchmarks.accelerator import (
     machine,
     part,
     parts,
+    report,
     results,
 )
-from benchmarks.accelerator.context import Clock, Context, Measurement, OutOfTime
+from benchmarks.accelerator.context import (
+    Clock,
+    Context,
+    Measurement,
+    OutOfTime,
+    stop_on_sigterm,
+)
 
 
 def made(monkeypatch, tmp_path, measurements, seconds=100.0, small=False):
@@ -55,16 +67,62 @@ def test_without_time_nothing_is_begun(monkeypatch, tmp_path):
     assert not results.measured(tmp_path, "metrics")
 
 
+def test_what_failed_comes_last_in_the_next_call(monkeypatch, tmp_path):
+    calls = []
+    bad, good = Measurement("bad", fail), Measurement("good", lambda: calls.append(1) or {})
+    made(monkeypatch, tmp_path, [bad])
+    retried = bad._replace(run=lambda: calls.append(2) or {})
+    assert made(monkeypatch, tmp_path, [retried, good])
+    assert calls == [1, 2]
+
+
+def test_a_signal_is_recorded_with_the_measurement_that_it_stopped(monkeypatch, tmp_path):
+    def hang():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    stop_on_sigterm()
+    try:
+        assert not made(monkeypatch, tmp_path, [Measurement("long", hang)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "stopped" in results.measured(tmp_path, "metrics")["long"]["error"]
+
+
+def test_what_must_hold_in_every_call_is_asked_again(monkeypatch, tmp_path):
+    data = Measurement("data", lambda: {})
+    assert made(monkeypatch, tmp_path, [data])
+    assert not made(monkeypatch, tmp_path, [data._replace(run=fail, again=True)])
+    assert results.measured(tmp_path, "metrics")["data"]["status"] == results.FAILED
+
+
 def test_training_is_complete_for_a_recipe_alone():
     assert parts.goal("training", "paper") != parts.goal("training", "large")
     assert parts.goal("step", "paper") == parts.goal("step", "large")
 
 
-def test_small_and_full_results_are_not_mixed(monkeypatch, tmp_path):
-    results.append(tmp_path, {"part": "step", "name": "a", "small": False})
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [({"small": False}, "results of full sizes"), ({"device": "other"}, "results of other")],
+)
+def test_results_of_other_sizes_and_devices_are_not_mixed(field, message, tmp_path, capsys):
+    about = {"small": True, "device": "card"}
+    part.check([{"part": "step", "name": "a", **about}, {results.CALL: {}}], about, tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        part.check([{"part": "step", "name": "a", **about, **field}], about, tmp_path)
+    assert ended.value.code == part.REFUSED
+    assert message in capsys.readouterr().err
+
+
+def test_a_card_that_jax_does_not_see_is_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(machine, "card", lambda: "H1")
+    monkeypatch.setattr(part, "stop_on_sigterm", lambda: None)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(sys, "argv", ["part", "step", f"--out={tmp_path}"])
-    with pytest.raises(SystemExit, match="full sizes"):
+    with pytest.raises(SystemExit):
         part.main()
+    assert "jax does not see the card (H1)" in capsys.readouterr().err
 
 
 def test_a_line_cut_off_is_ignored(tmp_path):
@@ -85,6 +143,7 @@ def run(monkeypatch, tmp_path, child, *options):
 
     monkeypatch.setattr(command.subprocess, "Popen", popen)
     monkeypatch.setattr(machine, "describe_call", lambda _: CALL)
+    monkeypatch.setattr(command, "stop_on_sigterm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["accelerator", f"--out={tmp_path}", *options])
     command.main()
     return started
@@ -100,6 +159,57 @@ def test_parts_run_in_order_and_complete_ones_are_skipped(monkeypatch, tmp_path,
     assert "mathematics: ended with exit code 3" in capsys.readouterr().out
 
 
+def test_time_is_shared_by_the_parts_that_are_left(tmp_path):
+    options = argparse.Namespace(
+        out=tmp_path, only=None, recipe="large", parts=tmp_path, small=True
+    )
+    share = lambda name: command._share(name, options)  # noqa: E731
+    assert share("mathematics") == pytest.approx(parts.PARTS["mathematics"].share)
+    assert share("training") == 1
+    before = share("step")
+    results.append(tmp_path, {results.COMPLETE: "grokking"})
+    assert share("step") > before
+    options.small = False  # without data, training takes no time
+    assert share("population") == 1 == share("training")
+    options.only = "step"
+    assert share("step") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--minutes=0"], "invalid number of minutes value: '0'"),
+        (["--minutes=nan"], "invalid number of minutes"),
+        (["--only=all"], "invalid choice"),
+        (["--resume_from=nowhere"], "there are no volumes in nowhere"),
+    ],
+)
+def test_bad_arguments_are_one_line(options, message, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, tmp_path, "", *options)
+    assert ended.value.code == part.REFUSED
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_what_a_part_refuses_ends_the_command(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, tmp_path, f"import sys; sys.exit({part.REFUSED})")
+    assert ended.value.code == part.REFUSED
+
+
+def test_a_value_that_is_wrong_is_said_and_ends_the_command_with_an_error(monkeypatch, tmp_path):
+    record = {"part": "mathematics", "name": "products", "status": results.OK}
+    results.append(tmp_path, record | {"holds": False})
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, tmp_path, "")
+    assert ended.value.code == 1
+    assert "Does not hold: products." in (tmp_path / "report.md").read_text()
+    results.append(tmp_path, record | {"holds": True})
+    assert report.wrong_results(tmp_path) == []
+
+
 def test_a_part_that_hangs_is_killed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "_GRACE", 0.5)
     monkeypatch.setattr(command, "_LONGER", 0.0)
@@ -112,27 +222,44 @@ def test_a_part_that_hangs_is_killed(monkeypatch, tmp_path, capsys):
     assert "step: ended with exit code -9" in capsys.readouterr().out
 
 
+def checkpoint(out, run, step, size):
+    directory = out / "runs" / run / "checkpoints" / str(step)
+    directory.mkdir(parents=True)
+    (directory / "array").write_bytes(bytes(size))
+
+
 def test_results_travel_in_volumes(monkeypatch, tmp_path):
     monkeypatch.setattr(archive, "_VOLUME", 500)
-    out = tmp_path / "out"
+    out, other, volumes = tmp_path / "out", tmp_path / "other", tmp_path / "volumes"
     results.append(out, {"part": "step", "name": "a"})
-    (out / "runs").mkdir()
-    content = bytes(range(256)) * 8
-    for step in ("9", "10"):
-        (out / "runs" / "checkpoints" / step).mkdir(parents=True)
-        (out / "runs" / "checkpoints" / step / "array").write_bytes(b"")
-    (out / "runs" / "state").write_bytes(content)
+    for step in (9, 10):
+        checkpoint(out, "one", step, 10)
+    content = np.random.default_rng(0).bytes(2000)
+    (out / "runs" / "one" / "records").write_bytes(content)
     (out / "compiled").mkdir()
-    volumes = archive.write(out, tmp_path / "volumes")
-    assert len(volumes) > 1
-    assert max(path.stat().st_size for path in volumes) <= 500
-    assert archive.restore(tmp_path / "volumes", tmp_path / "other")
-    assert (tmp_path / "other" / "runs" / "state").read_bytes() == content
-    assert list(results.measured(tmp_path / "other", "step")) == ["a"]
-    assert not (tmp_path / "other" / "compiled").exists()
-    kept = tmp_path / "other" / "runs" / "checkpoints"
-    assert [path.name for path in kept.iterdir()] == ["10"]
-    assert not archive.restore(tmp_path / "nowhere", tmp_path / "other")
+    files = archive.write(out, volumes)
+    assert len(files) > 3
+    assert max(path.stat().st_size for path in files) <= 500
+    assert (volumes / results.FILE).read_text() == (out / results.FILE).read_text()
+    archive.restore(volumes, other)
+    assert (other / "runs" / "one" / "records").read_bytes() == content
+    assert list(results.measured(other, "step")) == ["a"]
+    assert not (other / "compiled").exists()
+    assert [p.name for p in (other / "runs" / "one" / "checkpoints").iterdir()] == ["10"]
+    files[1].unlink()
+    with pytest.raises(archive.DamagedError, match="missing or damaged"):
+        archive.restore(volumes, other)
+
+
+def test_an_unfinished_run_goes_before_finished_ones_where_room_is_short(monkeypatch, tmp_path):
+    monkeypatch.setattr(archive, "_ROOM", 200)
+    for run in ("large-baseline-seed0", "large-baseline-seed1", "large-mi0.1"):
+        checkpoint(tmp_path, run, 10, 100)
+    for run in ("large-baseline-seed0", "large-baseline-seed1"):
+        record = {"part": "training", "name": run, "status": results.OK, "run": run}
+        results.append(tmp_path, record)
+    left = archive._left_behind(tmp_path)
+    assert [path.parents[1].name for path in left] == ["large-baseline-seed1"]
 
 
 def test_figures_are_of_what_was_measured_alone(tmp_path):
@@ -148,14 +275,19 @@ def test_figures_are_of_what_was_measured_alone(tmp_path):
 def test_missing_parts_of_the_data_are_named(tmp_path):
     store = tmp_path / "store"
     assert "manifest" in machine.missing_data(tmp_path, store)[0]
-    (tmp_path / machine.MANIFEST).write_text('{"parts": {"a": {}, "b": {}, "c": {}}}')
+    (tmp_path / machine.MANIFEST).write_text('{"parts": {"a"')
+    assert "manifest" in machine.missing_data(tmp_path, store)[0]
+    about = {name: {"sha256": name} for name in "abc"}
+    (tmp_path / machine.MANIFEST).write_text(json.dumps({"parts": about}))
     (tmp_path / "a").touch()
     store.mkdir()
-    (store / "b.npz").touch()
+    machine.decoded(store, "b", about["b"]).touch()
+    machine.decoded(store, "c", {"sha256": "before"}).touch()  # packed again since
     assert machine.missing_data(tmp_path, store) == ["c"]
 
 
-def test_what_is_missing_is_said(monkeypatch, tmp_path):
+def test_what_is_missing_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(machine, "_NEEDED", ("jax", "no_such_package"))
-    with pytest.raises(SystemExit, match="no_such_package"):
+    with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path, "")
+    assert "no_such_package" in capsys.readouterr().err

@@ -1,6 +1,9 @@
 """Every part in its small form, and that it goes on where it was."""
 
 import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -39,6 +42,20 @@ def test_a_part_is_complete_and_not_repeated(name, context):
     assert all(measurement in page for measurement in found)
 
 
+def test_the_parts_need_none_of_the_packages_that_a_bare_machine_lacks():
+    modules = [f"benchmarks.accelerator.{path.stem}" for path in SOURCES.glob("*.py")]
+    imports = "; ".join(f"import {name}" for name in modules if not name.endswith("pack"))
+    subprocess.run([sys.executable, "-c", f"{WITHOUT}; {imports}"], check=True)
+
+
+SOURCES = Path(parts.__file__).parent
+# A package set to None is not found by `import`.
+WITHOUT = (
+    "import sys; sys.modules |= dict.fromkeys("
+    "['ml_collections', 'tensorflow_datasets', 'array_record', 'tensorboardX', 'torch'])"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 @pytest.mark.filterwarnings("default")
@@ -54,7 +71,7 @@ def test_pytorch_computes_the_same(context, monkeypatch):
     losses = [r["first_loss"] for k, r in steps.items() if "tf32, batch" in k]
     assert len(losses) == 2
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    losses = [grokking[f"step, {who}"]["first_loss"] for who in ("infojax", "torch")]
+    losses = [grokking[f"step, {who}"]["first_loss"] for who in ("infojax", "torch, default")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from benchmarks.accelerator import grokking, network, training
+from benchmarks.accelerator import grokking, network, parts, results, training
 from benchmarks.accelerator.context import Clock, Context, OutOfTime
 from benchmarks.accelerator.recipes import PAPER, SMALL, enlarged
 from configs import grokking as grokking_config, supervised
 from infojax import training as library
 from infojax.data import images
+from infojax.errors import UserError
 from launch import classification
 from launch.experiments import grokking as experiment
 
@@ -42,6 +43,21 @@ def test_a_run_that_is_out_of_time_goes_on_bit_for_bit(tmp_path):
     )
     timeless = [[{**r, "seconds": 0} for r in records] for records in (one, other)]
     assert timeless[0] == timeless[1]
+
+
+def test_a_run_of_another_recipe_is_not_continued(tmp_path):
+    training._check(tmp_path / "run", SMALL)
+    training._check(tmp_path / "run", SMALL)
+    with pytest.raises(UserError, match="another recipe"):
+        training._check(tmp_path / "run", SMALL._replace(momentum=0.5))
+
+
+def test_without_data_training_is_not_complete_although_it_had_them(tmp_path):
+    own = context(tmp_path, 100)._replace(small=False)
+    done = {"part": "training", "name": "data", "status": results.OK}
+    results.append(tmp_path, done)
+    assert not parts.measure("training", own, {})
+    assert results.measured(tmp_path, "training")["data"]["status"] == results.FAILED
 
 
 def test_the_update_is_that_of_launch():
