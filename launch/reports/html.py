@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_LONGEST = 1_000  # characters of a cell
+
 
 class Html(str):
     """Markup that `tag` made."""
@@ -91,8 +93,11 @@ class Cell:
 
 
 def cell(value: Any) -> Cell:
-    """Returns the cell of a value."""
-    return Cell(shown(value), value, "number" if finite(value) is not None else None)
+    """Returns the cell of a value; a long text is cut."""
+    text = shown(value)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text):,} characters)"
+    return Cell(text, value, "number" if finite(value) is not None else None)
 
 
 def table(

@@ -11,6 +11,7 @@ from infojax import collapse
 from infojax.errors import UserError
 from launch import reports
 from launch.reports import curves, points
+from launch.reports.html import cell
 from launch.runs import load_run
 from tests.launch.reports.conftest import HOSTILE, STEPS
 
@@ -101,6 +102,11 @@ def test_values_that_json_cannot_hold(make_run, page):
 
 def _text(workdir):
     return (workdir / "report.html").read_text()
+
+
+def test_long_texts_are_cut():
+    found = cell("z" * 1_000_000).text
+    assert len(found) < 1_100 and found.endswith("… (1,000,000 characters)")
 
 
 def test_points(make_study, page):
