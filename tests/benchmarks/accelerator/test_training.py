@@ -61,7 +61,7 @@ def test_without_data_training_is_not_complete_although_it_had_them(tmp_path):
 
 
 def test_the_update_is_that_of_launch():
-    recipe = SMALL._replace(depth=10, mi_weight=0.1, id_weight=0.2, label_smoothing=0.1)
+    recipe = SMALL._replace(mi_weight=0.1, id_weight=0.2, label_smoothing=0.1)
     data = images.load(images.DIGITS)
     program = network.build(recipe, data)
     state = library.replicate(network.init_state(program, data, 0))
@@ -82,6 +82,7 @@ def test_the_update_is_that_of_launch():
 _SHARED = (
     *("batch_size", "num_steps", "learning_rate", "batchnorm_decay", "ema_decay", "flip"),
     *("momentum", "weight_decay", "label_smoothing", "mi_weight", "id_weight", "crop_padding"),
+    "depth",
 )
 
 
