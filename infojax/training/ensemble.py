@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from infojax.training import lanes
@@ -89,10 +90,6 @@ class _Group(NamedTuple):
         """The chosen members with their parts of states, or of some of their fields."""
         return lanes.parts(self.place, self.lane.fetch(states), which)
 
-    def measure(self) -> lanes.Found:
-        """Metrics of the members."""
-        return self.lane.measure(self.state, self.data)
-
 
 class _Run:
     """Where an ensemble is: each member's step, and the states of those that are trained.
@@ -163,9 +160,12 @@ class _Run:
         """Trains to a step the members that are before it; returns which those are."""
         due = ~self.finished & (self.steps < stop)
         counts = np.where(due, stop - self.steps, 0).astype(np.int32)
-        for i, (lane, place, state, batch, _) in enumerate(self.groups):  # all are dispatched
+        abreast = len(self._ensemble.lanes)
+        for i, (lane, place, state, batch, _) in enumerate(self.groups):
             state = lane.advance(state, batch, lanes.placed(place, counts))
             self.groups[i] = self.groups[i]._replace(state=state)
+            if (i + 1) % abreast == 0:  # one group on each lane at a time
+                jax.block_until_ready([g.state for g in self.groups[i + 1 - abreast : i + 1]])
         for group in self.groups:
             for k, (step, loss) in group.parts((group.state.step, group.state.loss), due):
                 with self._naming(k):
@@ -176,16 +176,17 @@ class _Run:
 
     def evaluate(self, due: np.ndarray) -> None:
         """Evaluates members, records what is found, and finds out which are finished."""
-        concerned = [i for i, g in enumerate(self.groups) if lanes.placed(g.place, due).any()]
-        found = {i: self.groups[i].measure() for i in concerned}  # all are dispatched
-        for i, metrics in found.items():
-            group = self.groups[i]
+        for i, group in enumerate(self.groups):
+            chosen = lanes.placed(group.place, due)
+            if not chosen.any():
+                continue
+            metrics = group.lane.measure(group.state, group.data)
             for k, values in lanes.parts(group.place, metrics, due):
                 with self._naming(k):
                     own = {name: float(x) for name, x in values.items()}
                     own = self._logs[k].record(int(self.steps[k]), own)
                 self.progress.update(self.position(), own)
-            settled = group.lane.settle(group.state, metrics, lanes.placed(group.place, due))
+            settled = group.lane.settle(group.state, metrics, chosen)
             self.groups[i] = group._replace(state=settled)
             decisive = settled.replace(params=(), opt_state=(), ema=None)
             for k, state in group.parts(decisive, due):

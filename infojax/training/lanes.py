@@ -51,7 +51,11 @@ class Lane(Protocol):
 
 
 class OneByOne(NamedTuple):
-    """A device that computes one member at a time, by the programs of a run on that device."""
+    """A device that computes one member at a time, by the programs of a run on that device.
+
+    XLA's CPU devices may deadlock if one compiles while another computes: what is compiled on a
+    first call is waited for.
+    """
 
     device: jax.Device
     step: Advance
@@ -61,7 +65,8 @@ class OneByOne(NamedTuple):
     def put(self, members: Sequence[Inputs], place: np.ndarray) -> Inputs:
         """Puts a member on the device."""
         state, batch, data = members[int(place)]
-        state, batch = put_alone((state, batch), self.device)
+        state, batch = jax.block_until_ready(put_alone((state, batch), self.device))
+        state = jax.block_until_ready(self.step(state, batch, 0))  # compiles
         return state, batch, jax.device_put(data, self.device)
 
     def advance(self, states: TrainState, batch: Batch, counts: np.ndarray) -> TrainState:
@@ -71,7 +76,8 @@ class OneByOne(NamedTuple):
 
     def measure(self, states: TrainState, data: Any) -> Found:
         """Metrics of the member."""
-        return self.measures(single(states), data)
+        found: Found = jax.block_until_ready(self.measures(single(states), data))
+        return found
 
     def settle(self, states: TrainState, metrics: Found, due: np.ndarray) -> TrainState:
         """The state after an evaluation."""

@@ -43,10 +43,13 @@ CROSSMODAL = "--config=crossmodal:smoke"
         ([SMOKE, "--xyz=3"], ["unknown flag --xyz; see python -m launch --help"]),
         ([SMOKE, "--workdir"], ["--workdir"]),
         ([SMOKE, "--wandb="], ["--wandb is empty"]),
-        (["--config=configs/grokking.py:tiny"], ["'tiny'", "cpu, paper or smoke"]),
+        (
+            ["--config=configs/grokking.py:tiny"],
+            ["'tiny'", "cpu, paper, seeds, seeds-smoke or smoke"],
+        ),
         (
             ["--config=grokking:smok"],
-            ["'smok'; did you mean smoke? The variants are cpu, paper or"],
+            ["'smok'; did you mean smoke? The variants are cpu, paper, seeds"],
         ),
         ([SMOKE, "--config.experiment=alchemy"], ["experiment = 'alchemy' is unknown"]),
         ([SMOKE, "--config.experiment=figures"], ["experiment = 'figures' is unknown"]),
