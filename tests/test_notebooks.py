@@ -9,6 +9,7 @@ import pytest
 from tests.launch.launcher import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+LONG = ("language_model", "mode_connectivity", "grokking")  # half a minute each
 
 
 def test_notebooks_are_found():
@@ -18,7 +19,11 @@ def test_notebooks_are_found():
 
 # The kernel is a process of its own, whose sockets pyzmq and ipykernel close late.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LONG)) for p in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_notebook(path, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax
 import numpy as np
 
 from infojax.training import lanes
