@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax
 import numpy as np
 
 from infojax.training import lanes
