@@ -53,8 +53,8 @@ class Lane(Protocol):
 class OneByOne(NamedTuple):
     """A device that computes one member at a time, by the programs of a run on that device.
 
-    XLA's CPU devices may deadlock if one compiles while another computes: what is compiled on a
-    first call is waited for.
+    Two CPU devices hung in cold starts, it seems when one compiled while another computed: what is
+    compiled on a first call is waited for.
     """
 
     device: jax.Device
