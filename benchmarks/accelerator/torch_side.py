@@ -18,7 +18,7 @@ class Compiled(NamedTuple):
     """How the network is compiled: a precision of `PRECISIONS` and arguments of torch.compile."""
 
     precision: str
-    options: dict[str, str]
+    options: dict[str, Any]
 
 
 def installed() -> bool:
@@ -112,7 +112,7 @@ def wide_resnet_step(
     x = torch.tensor(images, device=place).permute(0, 3, 1, 2)
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.tensor(labels, device=place).long()
-    model: Any = torch.compile(trainer.model, **how.options)  # type: ignore[call-overload]
+    model: Any = torch.compile(trainer.model, **how.options)
     half = how.precision == "bfloat16"
     optimizer = _fused(trainer.optimizer)
 
@@ -139,7 +139,7 @@ def _fused(sgd: Any) -> Any:
 
 
 def grokking_step(
-    params: Any, examples: Any, settings: Any, options: dict[str, str]
+    params: Any, examples: Any, settings: Any, options: dict[str, Any]
 ) -> Callable[[], Any]:
     """A full-batch step of the grokking model, compiled; the loss stays on the device."""
     import torch
@@ -149,7 +149,7 @@ def grokking_step(
     _set_tf32(True)
     with torch.device(device()):
         trainer = Trainer(params, examples, settings, precise=False)
-    model: Any = torch.compile(trainer.model, **options)  # type: ignore[call-overload]
+    model: Any = torch.compile(trainer.model, **options)
 
     def step():
         scores = torch.log_softmax(model(trainer.tokens)[:, -1], dim=-1)
