@@ -17,7 +17,7 @@ from infojax.errors import UserError
 USAGE = "[--coordinator=HOST:PORT --num_processes=N --process_id=K]"
 _LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
 # Parts of the messages of jax's collectives and coordination service when a process is gone.
-_LOST = ("Gloo", "Connection reset", "Connection closed", "coordination service", "heartbeat")
+_LOST = ("Connection reset", "Connection closed", "coordination service", "heartbeat")
 
 
 def start(argv: list[str]) -> list[str]:

@@ -5,7 +5,6 @@ python -m launch.evaluate RUN [--dataset=NAME] [--splits=test,train] [--sizes=64
 """
 
 import argparse
-import json
 import math
 import re
 import sys
@@ -179,11 +178,8 @@ def _earlier(path: Path) -> dict[str, Any]:
     """The evaluations that are there."""
     if not path.exists():
         return {}
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+    found = storage.read_object(path)
+    if found is None:
         raise UserError(f"{path} cannot be read; move it elsewhere")
     return found
 

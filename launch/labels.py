@@ -25,7 +25,6 @@ _KNOWN = {
     "between_population_hdr": ("HDR before and after", "all examples", _RATIO),
     "corrected_mir": ("MIR, chance-corrected", "", ""),
     "chance_mir": ("chance level of MIR", "", _RATIO),
-    "chance_hdr": ("chance level of HDR", "", _RATIO),
     "entropy_features": ("matrix entropy", "features", "nats"),
     "entropy_head": ("matrix entropy", "head", "nats"),
     "effective_rank": ("effective rank", "", ""),

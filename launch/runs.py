@@ -1,6 +1,5 @@
 """Runs as read from their directories, for figures and reports."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from infojax.errors import UserError
-from infojax.training import read_records
+from infojax.training import read_records, storage
 from launch import modules, settings, trained
 from launch.trained import Trained
 
@@ -120,11 +119,8 @@ def read_config(workdir: Path) -> dict[str, Any]:
     path = workdir / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} is not a run: it has no config.json")
-    try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError):
-        config = None
-    if not isinstance(config, dict) or "experiment" not in config:
+    config = storage.read_object(path)
+    if config is None or "experiment" not in config:
         raise UserError(f"{path} is damaged: it holds no config of an experiment")
     return completed(config)
 
@@ -162,10 +158,9 @@ def num_classes(runs: list[Run]) -> int | None:
 
 def _described_classes(workdir: Path) -> int | None:
     for path in workdir.rglob("data.json"):
-        try:
-            return int(json.loads(path.read_text())["num_classes"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        found = (storage.read_object(path) or {}).get("num_classes")
+        if isinstance(found, int):
+            return found
     return None
 
 

@@ -117,11 +117,8 @@ def _has_begun(workdir: Path) -> bool:
 
 def _check_same(workdir: Path, new: dict[str, Any], why_not_longer: str | None) -> None:
     path = workdir / "config.json"
-    try:
-        old = json.loads(path.read_text())
-    except (OSError, ValueError):
-        old = None
-    if not isinstance(old, dict):
+    old = storage.read_object(path)
+    if old is None:
         raise UserError(f"{path} cannot be read, but a run has begun there; use another --workdir")
     old = runs.completed(old)
     text = functools.partial(json.dumps, sort_keys=True)  # in which 64 and 64.0 differ

@@ -63,6 +63,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [_object(line, f"line {i} of {path}") for i, line in enumerate(whole, 1)]
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Returns the object of a JSON file; None if the file cannot be read as one."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(line)

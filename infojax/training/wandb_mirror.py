@@ -5,7 +5,6 @@ it, so that a resumed run continues its W&B run, and one that was trained withou
 its first record.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +63,7 @@ class _Mirror:
 
     def resume(self, records: list[Record]) -> None:
         """Logs records that W&B lacks; a run that starts over is a new W&B run."""
-        state = _read(self._directory / FILE)
+        state = storage.read_object(self._directory / FILE) or {}
         if records and state.get("project") == self._project:
             self._id, self._step = state["id"], state["step"]
         for record in records:
@@ -131,17 +130,8 @@ class _Mirror:
 def _config(directory: Path, workdir: Path) -> dict[str, Any]:
     """The config.json of a directory, or of the nearest one above it in the work directory."""
     for place in (directory, *directory.parents):
-        if found := _read(place / "config.json"):
+        if found := storage.read_object(place / "config.json"):
             return found
         if place == workdir:
             break
     return {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object, or {} if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

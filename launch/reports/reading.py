@@ -1,6 +1,5 @@
 """What a report reads of a run's directory."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +54,7 @@ def _read(path: Path) -> Content:
 def _object(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+    found = storage.read_object(path)
+    if found is None:
         raise UserError(f"{path} is damaged: it holds no JSON object; run the same command again")
     return found

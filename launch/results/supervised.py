@@ -1,9 +1,9 @@
 """What Figures 1 and 2 of Song et al. 2024 show: MIR rises and HDR falls with accuracy."""
 
 import numpy as np
-from scipy import stats
 
 from infojax import collapse
+from launch.results import comparisons
 from launch.results.observations import Observation, Observations, bounded
 from launch.runs import History
 
@@ -53,6 +53,5 @@ def observe(history: History, split: str, n: int, num_classes: int) -> Observati
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     """Spearman's, or None where one of them does not vary."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(stats.spearmanr(x, y).statistic)
+    found: float | None = comparisons.rank_correlation(x, y)["correlation"]
+    return None if len(x) < 3 else found
