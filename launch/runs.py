@@ -32,6 +32,8 @@ _OLDER_GROKKING = {
     "grokfast_window": 100,
     "grokfast_weight": 2.0,
     "early_epoch": 1_000,
+    "chance_permutations": 0,
+    "progress_measures": False,
 }
 _FORMS = {"tensorflow": "", "torchssl": " (TorchSSL)", "usb": " (USB)"}
 

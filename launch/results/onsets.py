@@ -1,7 +1,8 @@
 """The epoch at which a recorded measure makes its transition, and how well that is known.
 
 Nothing is assumed about the shape of a curve. A transition is the largest run-up of the running
-median: from a low to the highest value after it, whatever happens before and after. It counts if it
+median: from a low to the highest value after it, whatever happens before and after. A peak is the
+largest run-up that is followed by a fall of at least half its size. It counts if it
 exceeds a least size, which the caller states in units of the measure, and `_NOISES` standard
 deviations of the noise from record to record. Between its ends an isotonic (monotone
 least-squares) fit gives the epochs at which a tenth and half of the way is made, interpolated on
@@ -44,7 +45,7 @@ class Transition(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """A rise, and a fall after it by at least half as much."""
+    """A rise, and the fall after it by at least half as much."""
 
     rise: Transition
     fall: Transition
@@ -61,37 +62,71 @@ def rise(steps: ArrayLike, values: ArrayLike, least: float) -> Transition | None
     Returns:
       The rise; None if there is none of that size above the noise.
     """
-    keep = np.asarray(steps) > 0  # epoch 0 has no logarithm
-    epochs = np.asarray(steps, float)[keep]
-    y = np.asarray(values, float)[keep]
-    if len(y) < _MEDIAN_OF:
+    epochs, smooth, sigma = _smoothed(steps, values)
+    run_up = _run_up(smooth)
+    if not len(run_up) or not _counts(run_up.max(), least, sigma):
         return None
-    smooth, sigma = _running_median(y), _noise(y)
-    run_up = smooth - np.minimum.accumulate(smooth)
-    end = int(np.argmax(run_up))
-    size = float(run_up[end])
-    if size < max(least, _NOISES * sigma) or size == 0:
-        return None
-    begin = int(np.argmin(smooth[: end + 1]))
-    return _measured(epochs[begin : end + 1], smooth[begin : end + 1], sigma)
+    return _rise_to(int(np.argmax(run_up)), epochs, smooth, sigma)
 
 
 def fall(steps: ArrayLike, values: ArrayLike, least: float) -> Transition | None:
     """Returns the largest fall of a curve: see `rise`."""
     found = rise(steps, -np.asarray(values, float), least)
-    return found and found._replace(before=-found.before, after=-found.after)
+    return found and _mirrored(found)
 
 
 def peak(steps: ArrayLike, values: ArrayLike, least: float) -> Peak | None:
-    """Returns the largest rise of a curve if the curve falls again by at least half of it."""
-    up = rise(steps, values, least)
-    if up is None:
+    """Returns the largest rise that is followed by a fall of at least half its size.
+
+    A curve with a peak keeps it however it goes on: a later rise takes its place only if it is
+    larger and is followed by such a fall too.
+
+    Args:
+      steps: epochs [t], as of `rise`.
+      values: of the measure [t].
+      least: size from which the rise counts; the fall counts from half of it.
+    """
+    epochs, smooth, sigma = _smoothed(steps, values)
+    run_up, run_down = _run_up(smooth), _run_up(smooth[::-1])[::-1]
+    tops = [
+        i
+        for i, (up, down) in enumerate(zip(run_up, run_down, strict=True))
+        if _counts(up, least, sigma) and _counts(down, max(least, up) / 2, sigma)
+    ]
+    if not tops:
         return None
-    after = np.asarray(steps) >= up.end
-    down = fall(
-        np.asarray(steps)[after], np.asarray(values)[after], max(least, up.after - up.before) / 2
-    )
-    return None if down is None else Peak(up, down)
+    top = max(tops, key=lambda i: run_up[i])
+    bottom = top + int(np.argmin(smooth[top:]))
+    down = _measured(epochs[top : bottom + 1], -smooth[top : bottom + 1], sigma)
+    return Peak(_rise_to(top, epochs, smooth, sigma), _mirrored(down))
+
+
+def _smoothed(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray, float]:
+    """Epochs and running median [t] after epoch 0, and the noise; too few records are none."""
+    keep = np.asarray(steps) > 0  # epoch 0 has no logarithm
+    epochs, y = np.asarray(steps, float)[keep], np.asarray(values, float)[keep]
+    if len(y) < _MEDIAN_OF:
+        return epochs[:0], y[:0], 0.0
+    return epochs, _running_median(y), _noise(y)
+
+
+def _run_up(smooth: np.ndarray) -> np.ndarray:
+    """How far each value is above the lowest one before it."""
+    return smooth - np.minimum.accumulate(smooth)
+
+
+def _counts(size: float, least: float, sigma: float) -> bool:
+    return size >= max(least, _NOISES * sigma) and size > 0
+
+
+def _rise_to(top: int, epochs: np.ndarray, smooth: np.ndarray, sigma: float) -> Transition:
+    """The rise from the lowest value before a record to that record."""
+    begin = int(np.argmin(smooth[: top + 1]))
+    return _measured(epochs[begin : top + 1], smooth[begin : top + 1], sigma)
+
+
+def _mirrored(found: Transition) -> Transition:
+    return found._replace(before=-found.before, after=-found.after)
 
 
 def _measured(epochs: np.ndarray, smooth: np.ndarray, sigma: float) -> Transition:

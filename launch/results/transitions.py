@@ -19,7 +19,8 @@ class Measure(NamedTuple):
     Attributes:
       text: what it is.
       metric: its name in the records.
-      kind: rise, fall, or "return": the fall after the largest rise.
+      kind: rise, fall; of a curve that rises and falls again, "return": that fall, and "leave":
+        that rise, or the largest if none is followed by a fall.
       least: size from which it counts.
       log: whether the logarithm of the metric is meant; `least` is then a factor.
     """
@@ -64,7 +65,7 @@ def measures(n: int) -> dict[str, Measure]:
         returns = f"HDR ({level}) falls after its rise"
         found |= {
             f"{prefix}mir_falls": Measure(f"MIR ({level}) falls", mir, "fall", 0.05),
-            f"{prefix}hdr_rises": Measure(f"HDR ({level}) rises", hdr, "rise", 0.05),
+            f"{prefix}hdr_rises": Measure(f"HDR ({level}) rises", hdr, "leave", 0.05),
             f"{prefix}hdr_returns": Measure(returns, hdr, "return", 0.05),
         }
     corrected = f"test/corrected_mir_{n}"
@@ -89,14 +90,14 @@ def of_seed(history: History, wanted: Mapping[str, Measure]) -> dict[str, Transi
 
     They are searched from the epoch at which the training examples are fitted: what fitting does
     to the measures is no part of generalising. Test accuracy that has risen by then is searched in
-    all records.
+    all records. A measure that earlier records lack, as those of older versions do, has none.
     """
     begin = memorised(history)
     fitted = [record for record in history if record["step"] >= begin]
     found = {
         name: transition(fitted, measure)
         for name, measure in wanted.items()
-        if measure.metric in history[-1]
+        if all(measure.metric in record for record in history)
     }
     return found | {ACCURACY: found[ACCURACY] or transition(history, wanted[ACCURACY])}
 
@@ -115,9 +116,12 @@ def transition(history: History, measure: Measure) -> Transition | None:
             found = onsets.rise(steps, values, least)
         case "fall":
             found = onsets.fall(steps, values, least)
+        case "leave":
+            peak = onsets.peak(steps, values, least)
+            found = peak.rise if peak else onsets.rise(steps, values, least)
         case _:
             peak = onsets.peak(steps, values, least)
-            found = None if peak is None else peak.fall
+            found = peak.fall if peak else None
     if found is None or not measure.log:
         return found
     return found._replace(before=float(np.exp(found.before)), after=float(np.exp(found.after)))

@@ -53,15 +53,28 @@ def test_work_directory_of_another_config(main, tmp_path, what):
     assert _files(run) == before
 
 
-def test_a_run_of_an_older_version_continues(tmp_path):
+_NEWER_GROKKING = {  # settings that grokking had not in versions before them
+    *("init_scale", "precision", "stop_after", "early_epoch", "mi_weight", "id_weight"),
+    *("information_batch_size", "information_until", "gradient_filter", "grokfast_alpha"),
+    *("grokfast_window", "grokfast_weight", "chance_permutations", "progress_measures"),
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "newer"),
+    [
+        (cifar10.get_config("smoke"), {"model", "stream", "image_size", "wide_resnet_form"}),
+        (grokking.get_config("smoke"), _NEWER_GROKKING),
+    ],
+    ids=["supervised", "grokking"],
+)
+def test_a_run_of_an_older_version_continues(tmp_path, config, newer):
     """By its own config.json: settings that it had no choice in have the value of then."""
-    old = cifar10.get_config("smoke").to_dict()
-    for name in ("model", "stream", "image_size", "wide_resnet_form"):
-        del old[name]
+    old = {name: value for name, value in config.to_dict().items() if name not in newer}
     workdir.prepare(tmp_path, ConfigDict(old))
     _record(tmp_path)
     workdir.prepare(tmp_path, config_files.load(tmp_path / "config.json", ""))
-    assert json.loads((tmp_path / "config.json").read_text())["model"] == "wide_resnet"
+    assert set(json.loads((tmp_path / "config.json").read_text())) >= newer
 
 
 @pytest.mark.parametrize(

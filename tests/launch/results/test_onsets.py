@@ -88,6 +88,22 @@ def test_a_rise_that_stays_is_no_peak():
     assert onsets.peak(UNEQUAL, returns, 0.1).fall.half == pytest.approx(7_000, rel=0.02)
 
 
+def test_a_peak_stays_however_the_curve_goes_on():
+    """A later and larger rise without a fall does not hide it; with one, it takes its place."""
+    places = (900, 1_000, 2_000, 2_200, 4_000, 4_500, 6_000, 7_000)
+    heights = (0.05, 0.30, 0.30, 0.05, 0.05, 0.60, 0.60, 0.05)
+    hdr = np.interp(UNEQUAL, places, heights)
+    found = [onsets.peak(UNEQUAL[:end], hdr[:end], 0.1) for end in _until(3_000, 5_500, 10_000)]
+    assert found[0] == found[1]
+    assert found[0].rise.half == pytest.approx(950, abs=30)
+    assert found[2].rise.half == pytest.approx(4_250, abs=60)
+    assert found[2].fall.half == pytest.approx(6_500, rel=0.02)
+
+
+def _until(*epochs):
+    return [int(np.searchsorted(UNEQUAL, epoch)) for epoch in epochs]
+
+
 @pytest.mark.parametrize("values", [np.zeros(len(UNEQUAL)), np.full(len(UNEQUAL), 0.99)])
 def test_constant(values):
     assert onsets.rise(UNEQUAL, values, 0.0) is None

@@ -51,6 +51,13 @@ def test_generalised_at_once():
     assert found.half == pytest.approx(25, abs=3)
 
 
+def test_records_of_an_older_version():
+    """What only later records hold has no transition, and does not end the summary."""
+    records = history(at=1_500)
+    del records[0]["weights/squared_norm"]
+    assert "weights_fall" not in transitions.of_seed(records, WANTED)
+
+
 def test_logarithms():
     """A fall of a loss counts in factors; levels are those of the loss itself."""
     records = history(at=1_500)
