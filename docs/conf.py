@@ -25,7 +25,7 @@ extensions = [
     "links",
     "mathml",
 ]
-exclude_patterns = ["conf.py", "claims.py", "extensions"]
+exclude_patterns = ["conf.py", "claims.py", "claims.toml", "extensions"]
 
 # Sphinx reads sources below docs/ only.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
