@@ -42,11 +42,13 @@ _VARIANTS: _variants.Variants = {
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = ConfigDict()
-    config.experiment = "crossmodal"
-    config.seed = 0
+    config.experiment = "crossmodal"  # the module in launch/experiments
+    config.seed = 0  # of the first seed
     config.num_seeds = 5  # seeds seed, seed + 1, ... of shots, initial parameters and batches
 
-    config.data_dir = os.environ.get("INFOJAX_CROSSMODAL_DIR", "../shared/crossmodal")
+    config.data_dir = os.environ.get(  # files of features
+        "INFOJAX_CROSSMODAL_DIR", "../shared/crossmodal"
+    )
     config.features = (  # files data_dir/NAME.npz
         "whurs19_clip_rn50",
         "whurs19_clip_vitb32",
@@ -55,16 +57,16 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     )
     config.shots = (1, 2, 4, 8, 16)  # and min(shots, 4) more per class for validation
 
-    config.heads = ("linear_probe", "image_adapter", "two_adapters")
-    config.adapter_width = 32
-    config.logit_scale = 100.0
+    config.heads = ("linear_probe", "image_adapter", "two_adapters")  # trained on frozen features
+    config.adapter_width = 32  # hidden units of an adapter
+    config.logit_scale = 100.0  # logits are cosines times this
 
     config.variant = "classwise"  # of the alignment loss; or "modal", "all"
     config.alignment_weights = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9)  # λ, chosen on validation images
-    config.batch_size = 32
-    config.num_steps = 200
-    config.learning_rates = ConfigDict(
+    config.batch_size = 32  # images per update
+    config.num_steps = 200  # updates
+    config.learning_rates = ConfigDict(  # by head
         {"linear_probe": 3e-4, "image_adapter": 1e-3, "two_adapters": 1e-3}
     )
-    config.weight_decay = 0.01
+    config.weight_decay = 0.01  # AdamW's
     return _variants.apply(config, variant, _VARIANTS)

@@ -64,8 +64,14 @@ def study(
     names = ("accuracy", f"mir_{n}", f"hdr_{n}", "class_mir", "class_hdr")
     metrics = tuple(f"test/{name}" for name in names)
     size = _SMOKE | {"num_seeds": 2, "population_splits": ()} if smoke else _SMALL
-    sweep = {"experiment": "sweep", "point_experiment": "grokking", "table_metrics": metrics}
-    return size | sweep | {"fields": fields, "points": points} | changes
+    grid = {
+        "experiment": "sweep",  # of the grid
+        "point_experiment": "grokking",  # of a point
+        "fields": fields,  # what varies
+        "points": points,  # its values at each point; the first is the reference
+        "table_metrics": metrics,  # columns of table.md
+    }
+    return size | grid | changes
 
 
 # With weight decay, and two controls that fit the training examples but cannot generalise.
@@ -83,22 +89,22 @@ _VARIANTS: _variants.Variants = {
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper, seeds, seeds-smoke or smoke."""
     config = ConfigDict()
-    config.experiment = "grokking"
-    config.seed = 5
+    config.experiment = "grokking"  # the module in launch/experiments
+    config.seed = 5  # of the split, initial weights and test batches
     config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has its own directory
 
     config.modulus = 113  # a prime; 120 for s5
     config.operation = "a+b"  # a-b, a*b, a/b, a^2+b^2, a^2+ab+b^2, a^3+ab, s5, random
-    config.train_fraction = 0.3
+    config.train_fraction = 0.3  # of the pairs; the others are the test set
 
-    config.d_model, config.num_heads, config.d_mlp = 128, 4, 512
+    config.d_model, config.num_heads, config.d_mlp = 128, 4, 512  # of the one-layer transformer
 
     config.loss = "margin"  # or "ordinary": logsumexp, whose rounding causes slingshots
     config.num_steps = 12_000  # epochs: every step sees the whole training set
-    config.learning_rate = 1e-3
-    config.warmup_steps = 10
-    config.beta1, config.beta2 = 0.9, 0.98
-    config.weight_decay = 1.0
+    config.learning_rate = 1e-3  # AdamW's
+    config.warmup_steps = 10  # in which the learning rate rises to its value
+    config.beta1, config.beta2 = 0.9, 0.98  # AdamW's
+    config.weight_decay = 1.0  # AdamW's
     config.init_scale = 1.0  # factor of all initial weights
     config.precision = "float32"  # or "float64", from the same initial weights
     config.stop_after = 0  # epochs that a seed goes on once test accuracy exceeds 0.99; 0: all
@@ -118,6 +124,6 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.progress_measures = True  # Fourier measures of Nanda et al. 2023, of a+b and a-b
     config.eval_every = 100  # at most; more often before step 1,000
     config.early_epoch = 1_000  # do values there tell when a seed generalises?
-    config.checkpoint_every = 500
-    config.steps_per_call = 50
+    config.checkpoint_every = 500  # steps; a run resumes from its last checkpoint
+    config.steps_per_call = 50  # updates per call of the compiled program
     return _variants.apply(config, variant, _VARIANTS)

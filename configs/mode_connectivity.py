@@ -41,11 +41,11 @@ _VARIANTS: _variants.Variants = {
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper, paper_cifar100 or smoke."""
     config = supervised.base("cifar10")
-    config.experiment = "mode_connectivity"
-    config.learning_rates = (3e-2, 3e-3, 3e-4)
+    config.experiment = "mode_connectivity"  # the module in launch/experiments
+    config.learning_rates = (3e-2, 3e-3, 3e-4)  # a pair of networks for each
     config.fork_step = 0  # updates that both networks share
     config.endpoints_dir = ""  # where networks are saved and looked for; empty: in the run
-    config.num_omegas = 30
+    config.num_omegas = 30  # points of the line, ω from 0 to 1
     config.treatments = ("interpolated", "recomputed", "first")  # of BatchNorm statistics
     config.recompute_batches = 100  # training batches of batch_size images
     config.population_splits = ("test",)

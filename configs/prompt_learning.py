@@ -46,28 +46,28 @@ _VARIANTS: _variants.Variants = {
 def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = ConfigDict()
-    config.experiment = "prompt_learning"
-    config.seed = 0
+    config.experiment = "prompt_learning"  # the module in launch/experiments
+    config.seed = 0  # of the first seed
     config.num_seeds = 1  # seeds of shots, initial context and batches
 
     config.checkpoint = ""  # a file of weights, or "random"
     config.activation = "auto"  # quick_gelu for OpenAI's archives, otherwise gelu; or one of these
     config.vision_heads = 0  # of the image tower; 0: its width / 64
     config.dataset = "directory"  # or "digits", from scikit-learn
-    config.data_dir = "images"
+    config.data_dir = "images"  # one directory of images per class
     config.train_fraction = 0.5  # per class, to draw shots from; the rest is the test set
-    config.zero_shot_prompt = "a photo of a"
+    config.zero_shot_prompt = "a photo of a"  # before the class name, without learning
 
     config.shots = 4  # and min(shots, 4) more per class for validation
-    config.context_tokens = 16
+    config.context_tokens = 16  # learned vectors before the class name
     config.variant = "classwise"  # of the alignment loss; or "modal", "all"
     config.alignment_weights = (0.1, 0.5, 0.9)  # λ, chosen on validation images
-    config.batch_size = 32
-    config.num_steps = 200
-    config.learning_rate = 2e-3
-    config.weight_decay = 0.0
+    config.batch_size = 32  # images per update
+    config.num_steps = 200  # updates; the learning rate rises, then follows a cosine
+    config.learning_rate = 2e-3  # its highest value
+    config.weight_decay = 0.0  # AdamW's
 
     config.eval_every = 50  # at most; more often at the start
-    config.checkpoint_every = 50
-    config.steps_per_call = 1
+    config.checkpoint_every = 50  # steps; a run resumes from its last checkpoint
+    config.steps_per_call = 1  # updates per call of the compiled program
     return _variants.apply(config, variant, _VARIANTS)

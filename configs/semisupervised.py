@@ -80,15 +80,15 @@ def _base() -> ConfigDict:
     config = supervised.base("cifar10")
     for name in _UNUSED:
         del config[name]
-    config.experiment = "semisupervised"
+    config.experiment = "semisupervised"  # the module in launch/experiments
     config.method = "freematch"  # or fixmatch, or supervised: labelled images alone
     config.num_labels = 40  # a multiple of the number of classes; 0: all labels
     config.label_seed = 0  # of the first seed's labelled images; seed + k uses label_seed + k
     config.unlabelled_ratio = 7  # unlabelled images per labelled one in a batch
     config.threshold_momentum = 0.999  # FreeMatch's
     config.fixed_threshold = 0.95  # FixMatch's
-    config.unsupervised_weight = 1.0
-    config.fairness_weight = 0.001
+    config.unsupervised_weight = 1.0  # of the loss on pseudo-labels
+    config.fairness_weight = 0.001  # of FreeMatch's fairness loss
     return config
 
 

@@ -68,8 +68,8 @@ VARIANTS: _variants.Variants = {"cpu": MEDIUM, "paper": PAPER, "smoke": SMOKE}
 def base(dataset: str) -> ConfigDict:
     """Returns the settings of Song et al. 2024, section 5.1, for a data set of 32 x 32 images."""
     config = ConfigDict()
-    config.experiment = "supervised"
-    config.seed = 0
+    config.experiment = "supervised"  # the module in launch/experiments
+    config.seed = 0  # of initial parameters, batches and augmentation
     config.num_seeds = 1  # seeds seed, seed + 1, ...; with several, each has its own directory
 
     config.dataset = dataset  # digits, a TFDS set, a directory, an .npz or hf:NAME (docs/data.md)
@@ -84,37 +84,37 @@ def base(dataset: str) -> ConfigDict:
     _add_models(config)
     config.batch_size = 64  # global
     config.accumulate_steps = 1  # microbatches per batch; entropies are then per microbatch
-    config.num_steps = 2**20
-    config.learning_rate = 0.03
-    config.momentum = 0.9
+    config.num_steps = 2**20  # updates; the learning rate follows a cosine over them
+    config.learning_rate = 0.03  # at the first step
+    config.momentum = 0.9  # Nesterov's
     config.weight_decay = 5e-4  # of kernels only
     config.ema_decay = 0.999  # of the parameters used in evaluation; 0: no averaging
 
-    config.label_smoothing = 0.0
+    config.label_smoothing = 0.0  # ε: targets (1 - ε) one-hot + ε / C
     config.mi_weight = 0.0  # the paper does not give the weights of its Table 2
-    config.id_weight = 0.0
+    config.id_weight = 0.0  # of the entropy difference, to be minimised
     config.information_terms = "entropies"  # I and |ΔH| in nats; or "ratios": MIR and HDR
 
-    config.eval_every = 2**20 // 100
+    config.eval_every = 2**20 // 100  # steps between records
     config.eval_batch_size = 512  # images per forward pass
     config.metric_batch_sizes = (64,)  # MIR and HDR are averages over batches of these sizes
     config.population_splits = ()  # MIR, HDR, NC1-4 of all images; test: those evaluated on
-    config.checkpoint_every = 5000
-    config.steps_per_call = 100
+    config.checkpoint_every = 5000  # steps; a run resumes from its last checkpoint
+    config.steps_per_call = 100  # updates per call of the compiled program
     return config
 
 
 def _add_models(config: ConfigDict) -> None:
     config.model = "wide_resnet"  # mlp, vit, or package.module:function (docs/models.md)
     config.wide_resnet_form = "tensorflow"  # of Google's FixMatch; or torchssl, or usb
-    config.depth, config.width = 28, 2
+    config.depth, config.width = 28, 2  # of wide_resnet: 6 n + 4; times 16, 32, 64 channels
     config.num_groups = 3  # 4 for images of 96 x 96
     config.first_stride = 1  # 2 for images of 96 x 96
-    config.batchnorm_decay = 0.999
-    config.batchnorm_sync = True
+    config.batchnorm_decay = 0.999  # of the running statistics per step
+    config.batchnorm_sync = True  # statistics of the batch of all devices, not of each device
     config.mlp_depth, config.mlp_width = 2, 512  # hidden layers
     config.vit_patch = 4  # side of the patches, a divisor of the images'
-    config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4
+    config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4  # of the transformer
     config.compute_dtype = "float32"  # or bfloat16
 
 
@@ -129,9 +129,9 @@ def grid(
     The first point is the baseline.
     """
     config = base("cifar10")
-    config.experiment, config.point_experiment = "sweep", "supervised"
-    config.fields, config.points = fields, points
-    config.table_metrics = ("test/accuracy", "test/mir_64", "test/hdr_64")
+    config.experiment, config.point_experiment = "sweep", "supervised"  # of the grid, of a point
+    config.fields, config.points = fields, points  # what varies, and its values at each point
+    config.table_metrics = ("test/accuracy", "test/mir_64", "test/hdr_64")  # columns of table.md
     config.num_seeds = 3
     metrics = ("test/accuracy", "test/mir_32", "test/hdr_32")
     smoke = SMOKE | {"points": smoke_points, "table_metrics": metrics, "num_seeds": 2}

@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "accessible",
+    "config_pages",
     "docstrings",
     "links",
     "mathml",

@@ -141,7 +141,8 @@ def describe(path: Path) -> Description:
 def comments(path: Path) -> dict[str, str]:
     """Returns the comment of each field, as in `config.seed = 0  # of the first run`.
 
-    A field without a comment in a file takes it from the files beside it that it imports.
+    Settings in a dict, `"seed": 0,  # of the first run`, may have them too. A field without a
+    comment in a file takes it from the files beside it that it imports.
     """
     found: dict[str, str] = {}
     for source in _sources(path, set()):
@@ -168,13 +169,23 @@ def _comments_of(source: str) -> dict[str, str]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     by_line = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
     found: dict[str, str] = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Assign):
-            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    nodes = sorted(ast.walk(ast.parse(source)), key=lambda node: isinstance(node, ast.Dict))
+    for node in nodes:
+        for fields, lines in _settings(node):
             own = [by_line[line] for line in lines if line in by_line]
-            for field in _fields(node) if own else ():
+            for field in fields if own else ():
                 found.setdefault(field, own[0])
     return found
+
+
+def _settings(node: ast.AST) -> Iterator[tuple[list[str], range]]:
+    """The fields that a statement or a dict sets, and the lines of each."""
+    if isinstance(node, ast.Assign):
+        yield _fields(node), range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    elif isinstance(node, ast.Dict):
+        for key in node.keys:
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield [key.value], range(key.lineno, key.lineno + 1)
 
 
 def _fields(node: ast.Assign) -> list[str]:

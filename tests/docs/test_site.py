@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import runpy
 
 import pytest
 
@@ -69,3 +70,11 @@ def test_every_page_is_in_the_contents():
     contents = (DOCS / "index.md").read_text()
     for path in DOCS.glob("*.md"):
         assert path.stem == "index" or re.search(rf"^{path.stem}$", contents, re.M), path
+
+
+def test_page_of_a_config():
+    """Its variants and fields, each with its value and meaning."""
+    page = runpy.run_path(str(DOCS / "extensions" / "config_pages.py"))["page"]("label_smoothing")
+    assert "| `smoke` | seconds; digits, two points. |" in page
+    assert "| `label_smoothing` | `0.0` | ε: targets (1 - ε) one-hot + ε / C |" in page
+    assert r"| I and \|ΔH\| in nats; or" in page

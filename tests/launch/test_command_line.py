@@ -253,7 +253,7 @@ def test_help(main, capsys, flag):
 def test_help_on_a_config(main, capsys):
     """Values, with overrides, and comments, from the config's own file first."""
     out = _printed(capsys, "--config=mode_connectivity:smoke", "--config.seed=7", "--help")
-    assert re.search(r"^  seed = 7$", out, re.MULTILINE)
+    assert re.search(r"^  seed = 7 +of initial parameters, ", out, re.MULTILINE)
     assert re.search(r"^  num_seeds = 2 +pairs$", out, re.MULTILINE)
     assert re.search(r"^  batch_size = 32 +global$", out, re.MULTILINE)
     assert "seconds; digits." in out

@@ -128,3 +128,11 @@ def test_comments_of_shared_settings():
     found = config_files.comments(ROOT / "configs" / "semisupervised.py")
     assert found["method"].startswith("or fixmatch")
     assert found["batch_size"] == "global"
+
+
+def test_comments_of_dicts(tmp_path):
+    """A comment beside an assignment comes first."""
+    path = tmp_path / "mine.py"
+    settings = 'A = {\n    "seed": 0,  # dict\n    "n": 1,  # size\n}\n'
+    path.write_text(settings + "def f(config):\n    config.seed = 1  # own\n")
+    assert config_files.comments(path) == {"seed": "own", "n": "size"}
