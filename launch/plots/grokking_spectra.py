@@ -40,6 +40,7 @@ def figures(run: Run, task: str) -> Figures:
         axis.set_title(name, pad=19)
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     for axis in axes[-1]:
+        axis.set_ylim(bottom=0)  # once all rows, which share it, are drawn
         axis.set_xlabel(f"frequency k of cos(2πks / {run.config['modulus']})")
     figure.suptitle(f"Fourier norms: {task}, before and after training")
     return {"grokking_spectra": figure}
@@ -55,5 +56,4 @@ def _spectra(axis: Axes, before: np.ndarray, after: np.ndarray) -> None:
     k = np.arange(1, len(after) + 1)
     axis.bar(k, after, color=COLOURS[0], width=0.8, label="after")
     axis.plot(k, before, color=COLOURS[1], linewidth=1.2, label="before")
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3, linewidth=0.6, axis="y")
