@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := experiments,clip,hub,stream,wandb,test,docs
 
 .PHONY: env demo test check lint types wheel bench portability
-.PHONY: accelerator docs docs-check notebooks release-check
+.PHONY: accelerator docs docs-check notebooks release-check reliability
 
 env: .venv/.made
 
@@ -70,6 +70,10 @@ portability: env
 # Everything that is run on a GPU, in seconds on a CPU; on a machine with a GPU, docs/accelerator.md.
 accelerator: env .venv/.bench
 	$(BIN)/python -m benchmarks.accelerator $(ARGS)
+
+# Faults in runs of every experiment: kills, full disks, damaged files. Minutes per experiment.
+reliability: env
+	$(BIN)/python -W ignore -m tests.reliability $(ARGS)
 
 bench: env .venv/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)

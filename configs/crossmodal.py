@@ -69,4 +69,5 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         {"linear_probe": 3e-4, "image_adapter": 1e-3, "two_adapters": 1e-3}
     )
     config.weight_decay = 0.01  # AdamW's
+    config.chance_permutations = 0  # of the test images' labels, for the chance level of MIR
     return _variants.apply(config, variant, _VARIANTS)

@@ -66,6 +66,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.num_steps = 200  # updates; the learning rate rises, then follows a cosine
     config.learning_rate = 2e-3  # its highest value
     config.weight_decay = 0.0  # AdamW's
+    config.chance_permutations = 0  # of the test images' labels, for the chance level of MIR
 
     config.eval_every = 50  # at most; more often at the start
     config.checkpoint_every = 50  # steps; a run resumes from its last checkpoint

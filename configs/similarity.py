@@ -11,7 +11,7 @@ Variants:
   cpu: 12 minutes on two cores; five seeds, three epochs. A WideResNet-10-1 of stride 2.
     Entropy falls with the mean cosine within and between classes; that within classes rises with
     accuracy; MIR, HDR and the entropy of the features predict accuracy equally well (0.02 off).
-  paper: for an accelerator; WideResNet-28-2, 2^20 steps, five seeds.
+  paper: for an accelerator; WideResNet-28-2, 2^20 steps. Five seeds.
   smoke: seconds; digits, two seeds.
 """
 

@@ -98,6 +98,7 @@ def base(dataset: str) -> ConfigDict:
     config.eval_every = 2**20 // 100  # steps between records
     config.eval_batch_size = 512  # images per forward pass
     config.metric_batch_sizes = (64,)  # MIR and HDR are averages over batches of these sizes
+    config.chance_permutations = 8  # of batches' labels, for the chance level of MIR; 0: none
     config.population_splits = ()  # MIR, HDR, NC1-4 of all images; test: those evaluated on
     config.checkpoint_every = 5000  # steps; a run resumes from its last checkpoint
     config.steps_per_call = 100  # updates per call of the compiled program

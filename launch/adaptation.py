@@ -16,6 +16,7 @@ from infojax import losses
 from infojax._products import matmul
 from infojax.data.few_shot import Features
 from infojax.moments import unit_rows
+from infojax.training import evaluation
 
 Array = jax.Array | np.ndarray
 
@@ -67,12 +68,20 @@ class Measures(NamedTuple):
         of their number.
       mir: matrix mutual information ratio of images and their class's texts.
       hdr: entropy difference ratio of the same.
+      chance_mir: MIR of permuted labels; None if it is not measured.
+      corrected_mir: MIR corrected for it; None likewise.
     """
 
     modality_gap: jax.Array
     class_entropies: jax.Array
     mir: jax.Array
     hdr: jax.Array
+    chance_mir: jax.Array | None = None
+    corrected_mir: jax.Array | None = None
+
+    def named(self) -> dict[str, Any]:
+        """Those that are measured, by name."""
+        return {name: x for name, x in self._asdict().items() if x is not None}
 
 
 def make_fine_tune(
@@ -128,13 +137,19 @@ def _make_loss(model: nn.Module, config: ConfigDict) -> Callable[..., jax.Array]
     return loss_fn
 
 
-def make_measure(model: nn.Module) -> Callable[[Features, Any], Measures]:
-    """Returns the function that measures test images under parameters [k, ...]."""
+def make_measure(model: nn.Module, permutations: int) -> Callable[[Features, Any], Measures]:
+    """Returns the function that measures test images under parameters [k, ...].
+
+    Args:
+      model: the head.
+      permutations: as in `measure`.
+    """
 
     @jax.jit
     def compiled(images, texts, labels, test, members, params):
         def of_one(params):
-            return measure(*_adapt(model, params, images, texts), labels, test, members)
+            adapted = _adapt(model, params, images, texts)
+            return measure(*adapted, labels, test, members, permutations)
 
         return jax.lax.map(of_one, params)
 
@@ -146,7 +161,12 @@ def make_measure(model: nn.Module) -> Callable[[Features, Any], Measures]:
 
 
 def measure(
-    images: Array, texts: jax.Array, labels: Array, test: Array, members: Array
+    images: Array,
+    texts: jax.Array,
+    labels: Array,
+    test: Array,
+    members: Array,
+    permutations: int,
 ) -> Measures:
     """Measures image and text features on the test images.
 
@@ -156,6 +176,7 @@ def measure(
       labels: integer [N].
       test: indices of the test images, integer [m].
       members: test images of each class, see `class_members`.
+      permutations: of the labels, for the chance level of MIR; 0: none.
     """
     z, y = images[test], labels[test]
     difference = unit_rows(z) - unit_rows(texts)[y]
@@ -163,12 +184,19 @@ def measure(
     sizes = jnp.sum((members >= 0).astype(images.dtype), 1) + 1
     entropies = jax.vmap(infojax.feature_entropy)(jnp.concatenate([own, texts[:, None]], 1))
     shared = infojax.sample_interplay(z, y, texts)
-    return Measures(
+    measures = Measures(
         jnp.linalg.norm(jnp.mean(difference, 0)),
         entropies / jnp.log(jnp.maximum(sizes, 2)),
         shared.mir,
         shared.hdr,
     )
+    if not permutations:
+        return measures
+    batch = jnp.asarray(z), jnp.asarray(y)
+    interplay = lambda z, y: infojax.sample_interplay(z, y, texts)  # noqa: E731
+    permuted = lambda i: evaluation.permuted_mir(interplay, batch, i)  # noqa: E731
+    chance = jnp.mean(jax.lax.map(permuted, jnp.arange(permutations)))
+    return measures._replace(**evaluation.beside_chance("mir", shared.mir, chance))
 
 
 def zero_shot(features: Features) -> dict[str, float]:

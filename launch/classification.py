@@ -62,10 +62,12 @@ def build(config: ConfigDict, make_update: MakeUpdate = updates.make_update) -> 
     networks.check_head(config, model, shape)
     update = make_update(config, model, data)
     forward, sizes = make_forward(model, data), tuple(config.metric_batch_sizes)
-    measures = (
-        evaluation.make_measure(forward, model.head_of, evaluation.Metrics(sizes, population))
+    permutations = config.chance_permutations
+    metrics = (
+        evaluation.Metrics(sizes, population, chance_permutations=permutations)
         for population in (False, True)
     )
+    measures = (evaluation.make_measure(forward, model.head_of, each) for each in metrics)
     advance = streams.make_advance(update) if config.stream else make_advance(update)
     return Program(data, evaluated_split(config), model, update, advance, *measures)
 
@@ -225,7 +227,7 @@ def check_shared(config: ConfigDict) -> None:
     )
     not_negative = (
         *("seed", "learning_rate", "weight_decay"),
-        *("mi_weight", "id_weight", "crop_padding", "image_size"),
+        *("mi_weight", "id_weight", "crop_padding", "image_size", "chance_permutations"),
     )
     check_at_least(config, dict.fromkeys(positive, 1) | dict.fromkeys(not_negative, 0))
     networks.check(config)

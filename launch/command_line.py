@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from infojax.errors import UserError
-from launch import config_files, help_text, listing
+from launch import config_files, forms, help_text, listing
 from launch.settings import Settings, copied
 
 _DEFAULT_CONFIG = "grokking"
@@ -46,6 +46,7 @@ def parse(argv: list[str]) -> Command:
     path, variant = _file_and_variant(_DEFAULT_CONFIG if name is None else name)
     config = config_files.load(path, variant)
     _check_overrides(config, arguments)
+    default = config.copy_and_resolve_references()
     values, rest = _flags(config, [argv[0], *arguments])
     if values.help:
         print(help_text.usage())
@@ -55,6 +56,7 @@ def parse(argv: list[str]) -> Command:
         raise UserError(f"unexpected argument {rest[0]!r}; {_instead_of(rest[0])}")
     if values.workdir == "":
         raise UserError("--workdir is empty; name a directory, or leave it out")
+    forms.check(values.config, default)
     settings = copied(values.config)
     return Command(
         settings, Path(values.workdir or Path("runs", settings.experiment)), values.wandb
@@ -96,7 +98,7 @@ def _flags(config: ConfigDict, arguments: list[str]) -> tuple[flags.FlagValues, 
         hint = _nearest_flag(error.flagname, config)
         raise UserError(f"unknown flag --{error.flagname}{hint or f'; {_SEE}'}") from error
     except Exception as error:  # ml_collections raises many kinds
-        raise UserError(f"{' '.join(str(error).split())}; {_SEE}") from error
+        raise UserError(f"{' '.join(str(error).split()):.200}; {_SEE}") from error
 
 
 def _nearest_flag(name: str, config: ConfigDict) -> str:

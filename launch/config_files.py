@@ -1,12 +1,11 @@
 """Config files: found by name, loaded, and read for what they say about themselves."""
 
 import ast
-import difflib
 import importlib.util
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 
 from infojax.errors import UserError
 from launch import runs
+from launch.settings import nearest as nearest
 
 DIRECTORY = Path(__file__).parents[1] / "configs"
 
@@ -35,20 +35,6 @@ def names() -> list[str]:
     """Returns the names of the experiments in configs/."""
     files = sorted(DIRECTORY.glob("*.py"))
     return [path.stem for path in files if "def get_config(" in path.read_text()]
-
-
-def nearest(name: str, known: Mapping[str, str]) -> str:
-    """Returns a hint, "; did you mean A?", for a mistyped name.
-
-    Args:
-      name: what was typed.
-      known: names, and how the user writes each of them.
-
-    Returns:
-      The hint with the closest one or two names; "" if none is close.
-    """
-    close = [name] if name in known else difflib.get_close_matches(name, list(known), n=2)
-    return f"; did you mean {' or '.join(known[n] for n in close)}?" if close else ""
 
 
 def find(name: str) -> Path:

@@ -25,6 +25,7 @@ from launch.trained import Trained
 
 FILE = "evaluation.json"
 _LARGEST_CHUNK = 8192  # images of one forward pass
+_PERMUTATIONS = 8  # of labels, where the run itself measured no chance level
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,7 +122,8 @@ def _request(arguments: argparse.Namespace, run: Trained, splits: dict[str, Spli
             )
     chunk = chunk_size(run.config, sizes)
     layers = _layers(arguments, run, next(iter(splits.values())))
-    return Request(sizes, arguments.alpha, layers, chunk)
+    permutations = run.config.chance_permutations or _PERMUTATIONS
+    return Request(sizes, arguments.alpha, layers, chunk, permutations)
 
 
 def _layers(arguments: argparse.Namespace, run: Trained, split: Split) -> tuple[str, ...]:
@@ -170,8 +172,11 @@ def _over_seeds(measured: list[Measured]) -> dict[str, Any]:
 
 def _line(key: str, found: dict[str, Any], n: int) -> str:
     """The most important numbers of an evaluation, as means over seeds."""
-    names = ("accuracy", f"mir_{n}", f"hdr_{n}", "population_mir", "population_hdr", "nc1")
-    return f"{key}: " + ", ".join(f"{m} {found['metrics'][m]['mean']:.4g}" for m in names)
+    mirs = [f"{prefix}mir_{n}" for prefix in ("", "chance_", "corrected_")]
+    whole = [f"population_{m}" for m in ("mir", "corrected_mir", "hdr")]
+    names = ["accuracy", *mirs, f"hdr_{n}", *whole, "nc1"]
+    means = {m: found["metrics"][m]["mean"] for m in names if m in found["metrics"]}
+    return f"{key}: " + ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
 
 
 def _earlier(path: Path) -> dict[str, Any]:

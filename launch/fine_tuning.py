@@ -98,7 +98,7 @@ def build(config: ConfigDict, finetune: ConfigDict) -> Program:
         finetune,
         network,
         training.mapped(lambda *arguments: forward(*arguments)[0]),
-        make_compare(tuple(config.metric_batch_sizes)),
+        make_compare(tuple(config.metric_batch_sizes), config.chance_permutations),
         evaluation.shard(network.data.test, config.eval_batch_size),
         head_leaves(network.model, shapes),
     )
@@ -232,11 +232,12 @@ def evaluate(
     return found | classification.latest_terms(training.single(replicated))
 
 
-def make_compare(sizes: tuple[int, ...]) -> Callable[..., dict[str, jax.Array]]:
+def make_compare(sizes: tuple[int, ...], permutations: int) -> Callable[..., dict[str, jax.Array]]:
     """Returns the function that compares two representations of the same images, by batches.
 
     Args:
       sizes: of the batches over which MIR and HDR are averaged.
+      permutations: of the images of one representation, for the chance level of MIR; 0: none.
 
     Returns:
       A function of two lists of chunks of features [devices, size, d] and of labels [devices, n],
@@ -249,6 +250,11 @@ def make_compare(sizes: tuple[int, ...]) -> Callable[..., dict[str, jax.Array]]:
         for n in sizes:
             mean = evaluation.mean_interplay(n, information.interplay, features, labels >= 0)
             found |= {f"between_mir_{n}": mean.mir, f"between_hdr_{n}": mean.hdr}
+            if permutations:
+                chance = evaluation.chance_mir(
+                    n, information.interplay, features, labels >= 0, permutations
+                )
+                found |= evaluation.beside_chance(f"between_mir_{n}", mean.mir, chance)
         return found
 
     return training.mapped(compare)

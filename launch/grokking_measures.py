@@ -12,6 +12,7 @@ from infojax import collapse, losses, population, training
 from infojax.data.modular import Examples
 from infojax.errors import UserError
 from infojax.methods import fourier
+from infojax.training import evaluation
 
 if TYPE_CHECKING:  # the measures themselves do without
     from ml_collections import ConfigDict
@@ -29,7 +30,8 @@ class Settings(NamedTuple):
     Attributes:
       batch_sizes: of the test batches for MIR and HDR at the sample level.
       population_splits: "train", "test", "all": splits with MIR and HDR of all examples.
-      chance_permutations: of the labels of a test batch, for its chance level; 0: none.
+      chance_permutations: of the labels of a test batch, for its chance level; 0: none, also
+        not for the population.
       waves: whether to record the Fourier measures, which are defined for a+b and a-b.
     """
 
@@ -94,7 +96,7 @@ def measure(
     for split, of in splits.items():
         whole = split in settings.population_splits
         if whole or split != "all":
-            metrics |= _named(split, _of_split(of, head, whole))
+            metrics |= _named(split, _of_split(of, head, whole, settings.chance_permutations))
     for n in settings.batch_sizes:
         batch = _Split(*(x[:n] for x in test_split))
         metrics |= _named("test", _of_batch(batch, head, settings.chance_permutations))
@@ -109,7 +111,7 @@ def _named(split: str, found: Metrics) -> Metrics:
     return {f"{split}/{name}": value for name, value in found.items()}
 
 
-def _of_split(split: _Split, head: jax.Array, whole: bool) -> Metrics:
+def _of_split(split: _Split, head: jax.Array, whole: bool, permutations: int) -> Metrics:
     """Metrics of all examples of a split; with `whole` also MIR and HDR at the sample level."""
     hits = jnp.argmax(split.logits, -1) == split.results
     c, d = head.shape
@@ -130,6 +132,8 @@ def _of_split(split: _Split, head: jax.Array, whole: bool) -> Metrics:
             "population_hdr": interplay.hdr,
             "population_mir_error": interplay.standard_error.mir,
         }
+        if permutations:
+            found |= evaluation.population_chance(statistics, head, interplay.mir)
     return found
 
 

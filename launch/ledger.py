@@ -36,7 +36,11 @@ class Ledger:
         """
         self._path, self._fields = workdir / FILE, tuple(fields)
         self.points = processes.from_first(lambda: storage.read_lines(self._path))
-        done = {self._key(point) for point in self.points}
+        done = set[Key]()
+        for i, point in enumerate(self.points, 1):
+            if problem := self._problem(point, done):
+                raise damaged(i, self._path, problem)
+            done.add(self._key(point))
         self.missing = [key for key in keys if key not in done]
         self._total = len(keys)
         self._bar = Progress(self._total, self._total - len(self.missing), tuple(shown))
@@ -65,7 +69,21 @@ class Ledger:
             self._bar.update(self._total - len(self.missing), shown or {})
 
     def _key(self, point: Point) -> Key:
-        return tuple(point.get(field) for field in self._fields)
+        return tuple(point[field] for field in self._fields)
+
+    def _problem(self, point: Point, earlier: set[Key]) -> str:
+        """Why a line cannot be that of a point; "" if it can."""
+        for field in self._fields:
+            if field not in point or isinstance(point[field], list | dict):
+                return f"it has no {field}"
+        return "it repeats a point" if self._key(point) in earlier else ""
+
+
+def damaged(i: int, path: Path, reason: str) -> UserError:
+    """Returns the error of a damaged line of a ledger."""
+    return UserError(
+        f"line {i} of {path} is damaged ({reason}); fix it, or remove it to run the point again"
+    )
 
 
 def read_points(workdir: Path) -> list[Point]:

@@ -69,6 +69,9 @@ def of(config: ConfigDict) -> Need | None:
         found = Path(config.checkpoint).is_file() and Path(config.data_dir).is_dir()
         otherwise = "--config.checkpoint names a file of CLIP weights, --config.data_dir the images"
         return Need("CLIP weights", found, otherwise)
+    if "run" in config:
+        run = bool(config.run) and Path(config.run, "config.json").is_file()
+        return Need("a finished run", run, "--config.run names its directory")
     if "dataset" in config:
         otherwise = f"not in {available.tfds_directory()}; docs/data.md says how to get it"
         return Need(config.dataset, available.found(config.dataset, config.data_dir), otherwise)

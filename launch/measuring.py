@@ -35,12 +35,14 @@ class Request(NamedTuple):
       alpha: order of the entropies.
       layers: names of the layers beside the features.
       chunk: images of a forward pass, a multiple of all sizes.
+      permutations: of labels, for the chance level of MIR; 0: none.
     """
 
     sizes: tuple[int, ...]
     alpha: float
     layers: tuple[str, ...]
     chunk: int
+    permutations: int
 
 
 def make_measure(network: Network, request: Request) -> Callable[[Trained, Split], Measured]:
@@ -49,7 +51,7 @@ def make_measure(network: Network, request: Request) -> Callable[[Trained, Split
     Metrics at the head are computed as in training, on all devices. To them it adds the standard
     errors of the accuracy and of the means over batches.
     """
-    wanted = evaluation.Metrics(request.sizes, True, _RTOL, request.alpha)
+    wanted = evaluation.Metrics(request.sizes, True, _RTOL, request.alpha, request.permutations)
     at_head = evaluation.make_measure(network.forward, network.head_of, wanted)
 
     def measure(run: Trained, split: Split) -> Measured:
@@ -83,46 +85,59 @@ def of_layer(z: np.ndarray, y: np.ndarray, w: np.ndarray, request: Request) -> M
 
     Returns:
       MIR and HDR by batch size with the standard errors of their means (unless there is a single
-      batch), MIR and HDR of all samples with MIR's standard error, entropy of the layer in nats,
-      and NC1.
+      batch), MIR and HDR of all samples with MIR's standard error, MIR's chance levels, entropy of
+      the layer in nats, and NC1.
     """
     width = max(z.shape[1], w.shape[1])
     z, w = (np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in (z, w))
     found: Metrics = {}
     for n in request.sizes:
-        for name, values in _of_batches(z, y, w, n, request.alpha).items():
+        *measured, permuted = _of_batches(z, y, w, n, request)
+        for name, values in zip(("mir", "hdr"), measured, strict=True):
             found[f"{name}_{n}"] = float(np.mean(values))
             if len(values) > 1:
                 error = np.std(values, ddof=1) / math.sqrt(len(values))
                 found[f"{name}_{n}_error"] = float(error)
-    whole = _of_population(z, y, w, request.alpha)
-    return found | {name: float(value) for name, value in whole.items()}
+        if request.permutations:
+            means = jnp.mean(measured[0]), jnp.mean(permuted)
+            found |= _floats(evaluation.beside_chance(f"mir_{n}", *means))
+    return found | _floats(_of_population(z, y, w, request))
+
+
+def _floats(found: dict[str, jax.Array]) -> Metrics:
+    return {name: float(value) for name, value in found.items()}
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _of_batches(
-    z: jax.Array, y: jax.Array, w: jax.Array, n: int, alpha: float
-) -> dict[str, jax.Array]:
-    """MIR and HDR of every full batch."""
+    z: jax.Array, y: jax.Array, w: jax.Array, n: int, request: Request
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """MIR and HDR of every full batch, and MIR of batches with permuted labels."""
     number = len(y) // n
     batches = tuple(x[: number * n].reshape(number, n, *x.shape[1:]) for x in (z, y))
 
-    def interplay(batch: tuple[jax.Array, jax.Array]) -> Interplay:
-        return information.sample_interplay(*batch, w, alpha)
+    def interplay(z: jax.Array, y: jax.Array) -> Interplay:
+        return information.sample_interplay(z, y, w, request.alpha)
 
-    shared = jax.lax.map(interplay, batches)
-    return {"mir": shared.mir, "hdr": shared.hdr}
+    def permuted(i: jax.Array) -> jax.Array:
+        return evaluation.permuted_mir(interplay, [x[i % number] for x in batches], i)
+
+    shared = jax.lax.map(lambda batch: interplay(*batch), batches)
+    return shared.mir, shared.hdr, jax.lax.map(permuted, jnp.arange(request.permutations))
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _of_population(z: jax.Array, y: jax.Array, w: jax.Array, alpha: float) -> dict[str, Any]:
+def _of_population(z: jax.Array, y: jax.Array, w: jax.Array, request: Request) -> dict[str, Any]:
     num_classes, width = w.shape
     statistics = Statistics.zeros(num_classes, width).update(z, y)
-    whole = population.interplay(statistics, w, alpha, rtol=_RTOL)
-    return {
+    whole = population.interplay(statistics, w, request.alpha, rtol=_RTOL)
+    found = {
         "population_mir": whole.mir,
         "population_mir_error": whole.standard_error.mir,
         "population_hdr": whole.hdr,
         "entropy": jnp.asarray(whole.entropy_z),
         "nc1": collapse.neural_collapse(statistics, w).nc1,
     }
+    if not request.permutations:
+        return found
+    return found | evaluation.population_chance(statistics, w, whole.mir, request.alpha)

@@ -17,6 +17,7 @@ _OLDER = {
     "wide_resnet_form": "tensorflow",
     "image_size": 0,
     "stream": False,
+    "chance_permutations": 0,
 }
 # What grokking ran before these were settings.
 _OLDER_GROKKING = {
@@ -35,6 +36,8 @@ _OLDER_GROKKING = {
     "chance_permutations": 0,
     "progress_measures": False,
 }
+# What studies of image-text models ran before these were settings.
+_OLDER_CROSSMODAL = {"chance_permutations": 0}
 _FORMS = {"tensorflow": "", "torchssl": " (TorchSSL)", "usb": " (USB)"}
 
 Record = dict[str, float]
@@ -131,6 +134,8 @@ def completed(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a config with the settings that versions before them had no choice in."""
     if "modulus" in config:
         return _OLDER_GROKKING | config
+    if "alignment_weights" in config:
+        return _OLDER_CROSSMODAL | config
     return _OLDER | config if "first_stride" in config else config
 
 

@@ -1,7 +1,8 @@
 """The settings of a run: a config whose missing fields are errors that the user can fix."""
 
+import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -55,22 +56,40 @@ def derived(config: ConfigDict, without: Iterable[str], **changes: Any) -> Confi
 
 
 def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:
-    """Raises UserError for the first field below its limit."""
+    """Raises UserError for the first field that is no number, or below its limit."""
     for name, limit in limits.items():
-        if config[name] < limit:
-            raise UserError(f"{name} must be at least {limit}, got {config[name]}")
+        if not (_is_number(config[name]) and config[name] >= limit):
+            raise UserError(f"{name} must be at least {limit}, got {config[name]!r}")
 
 
 def check_below_one(config: ConfigDict, *names: str) -> None:
     """Raises UserError for the first field outside [0, 1)."""
     for name in names:
-        if not 0 <= config[name] < 1:
-            raise UserError(f"{name} must lie in [0, 1), got {config[name]}")
+        if not (_is_number(config[name]) and 0 <= config[name] < 1):
+            raise UserError(f"{name} must lie in [0, 1), got {config[name]!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_choice(config: ConfigDict, name: str, choices: Any) -> None:
     """Raises UserError unless a field holds one of the choices."""
-    if config[name] not in choices:
+    if config[name] not in tuple(choices):
         *others, last = map(str, choices)
         known = f"{', '.join(others)} or {last}" if others else last
         raise UserError(f"{name} = {config[name]!r} is unknown; use {known}")
+
+
+def nearest(name: str, known: Mapping[str, str]) -> str:
+    """Returns a hint, "; did you mean A?", for a mistyped name.
+
+    Args:
+      name: what was typed.
+      known: names, and how the user writes each of them.
+
+    Returns:
+      The hint with the closest one or two names; "" if none is close.
+    """
+    close = [name] if name in known else difflib.get_close_matches(name, list(known), n=2)
+    return f"; did you mean {' or '.join(known[n] for n in close)}?" if close else ""

@@ -45,7 +45,7 @@ class Network(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained network: the newest intact checkpoint of one seed of a run.
+    """A trained network: a checkpoint of one seed of a run, the newest intact one by default.
 
     Attributes:
       workdir: directory of the run.
@@ -142,9 +142,14 @@ def _compiled(forward: Forward, names: tuple[str, ...] | None) -> Callable[..., 
 
 
 def read(
-    workdir: Path, config: ConfigDict, seed: int, directory: Path, network: Network
+    workdir: Path,
+    config: ConfigDict,
+    seed: int,
+    directory: Path,
+    network: Network,
+    step: int | None = None,
 ) -> Trained:
-    """Reads the newest intact checkpoint of a seed.
+    """Reads a checkpoint of a seed.
 
     Args:
       workdir: of the run.
@@ -152,11 +157,12 @@ def read(
       seed: which seed.
       directory: of the seed.
       network: that the config trains.
+      step: of the checkpoint; None for the newest intact one.
 
     Raises:
       UserError: there is none, or it is of another network.
     """
-    step, arrays = checkpoint.load(directory / "checkpoints")
+    step, arrays = checkpoint.load(directory / "checkpoints", step)
     params_shapes, state_shapes = network.shapes
     state = {name: x for name, x in arrays["model_state"].items() if name in state_shapes}
     found = {

@@ -20,6 +20,13 @@ from infojax.errors import StorageError, UserError
 from infojax.training import recorder, storage
 from launch import ledger, runs
 
+_FEATURES = "features.npz"  # of images that prompt learning encodes, by the config's model
+# What the names of files begin with that are written before a run's first record.
+_OF_A_START = (
+    *(".lock", "config.json", "environment.json", "data.json", "labelled.json"),
+    *("metrics.jsonl", "events.out.tfevents", _FEATURES),
+    *("config.partial", "environment.partial"),
+)
 _PACKAGES = ("infojax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -35,9 +42,10 @@ def locked(workdir: Path) -> Iterator[None]:
       UserError: another process holds the lock, or the directory cannot be written.
     """
     created = [path for path in (workdir, *workdir.parents) if not path.exists()]
+    before = set(workdir.glob("*"))
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / ".lock").open("a+")
+        file = (workdir / ".lock").open("a+", errors="replace")
     except OSError as error:
         raise UserError(f"cannot write to {workdir}: {error.strerror}") from error
     with file:
@@ -58,16 +66,20 @@ def locked(workdir: Path) -> Iterator[None]:
         try:
             yield
         except UserError:
-            if created and not _has_begun(workdir):
-                _remove(workdir, created)
+            if not _has_begun(workdir):
+                _remove(workdir, before, created)
             raise
 
 
-def _remove(workdir: Path, created: list[Path]) -> None:
+def _remove(workdir: Path, before: set[Path], created: list[Path]) -> None:
     """Removes the files of a start, and the directories made for it as far as they are empty."""
-    for name in (".lock", "config.json", "environment.json"):
-        (workdir / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
+        for path in sorted(workdir.rglob("*") if created else workdir.glob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                if created and not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in before and path.name.startswith(_OF_A_START):
+                path.unlink()
         for path in created:
             path.rmdir()
 
@@ -88,8 +100,7 @@ def prepare(workdir: Path, config: ConfigDict, why_not_longer: str | None = None
       UserError: the directory holds a run of another config, or cannot be written.
     """
     resolved = json.loads(config.to_json())
-    begun = _has_begun(workdir)
-    if begun:
+    if _has_begun(workdir) or (workdir / _FEATURES).exists():
         _check_same(workdir, resolved, why_not_longer)
     try:
         with storage.writing(workdir):
@@ -125,7 +136,7 @@ def _check_same(workdir: Path, new: dict[str, Any], why_not_longer: str | None) 
     names = [n for n in sorted({*old, *new}) if text(old.get(n)) != text(new.get(n))]
     if "experiment" in names:
         names = ["experiment"]  # the other fields differ with it
-    longer = names == ["num_steps"] and old["num_steps"] < new["num_steps"]
+    longer = names == ["num_steps"] and _is_less(old.get("num_steps"), new["num_steps"])
     if longer and why_not_longer:
         raise UserError(
             f"{workdir} holds a run of {old['num_steps']} steps that cannot be continued to "
@@ -138,12 +149,17 @@ def _check_same(workdir: Path, new: dict[str, Any], why_not_longer: str | None) 
         )
 
 
+def _is_less(x: Any, y: Any) -> bool:
+    return isinstance(x, int) and isinstance(y, int) and x < y
+
+
 def _environment() -> dict[str, Any]:
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},
         "git_commit": git_commit(),
+        "changed_files": changed_files(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "devices": [str(device) for device in jax.devices()],
@@ -160,11 +176,27 @@ def version(package: str) -> str | None:
 
 
 def git_commit() -> str | None:
-    """Returns the commit of this source tree, marked as dirty when files have changed."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    """Returns the commit of this source tree, marked as dirty when files have changed.
+
+    None without git, or where this is no clone.
+    """
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--match=")
+
+
+def changed_files() -> list[str] | None:
+    """Returns the tracked files that differ from the commit; None as for `git_commit`."""
+    found = _git("diff", "--name-only", "HEAD")
+    return None if found is None else found.splitlines()
+
+
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=Path(__file__).parent, check=True
+            ["git", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

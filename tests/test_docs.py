@@ -22,7 +22,7 @@ from tests.launch.launcher import ROOT
 N, D, C = 20, 128, 10
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 EXPERIMENTS = {"supervised", "mode_connectivity", "grokking", "sweep", "pruning"}
-EXPERIMENTS |= {"semisupervised", "crossmodal", "prompt_learning", "similarity"}
+EXPERIMENTS |= {"semisupervised", "crossmodal", "prompt_learning", "dependence", "similarity"}
 
 
 def arrays():

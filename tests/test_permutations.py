@@ -62,7 +62,7 @@ def test_agrees_with_ten_thousand_permutations(c, alpha):
     )
 
 
-@pytest.mark.parametrize("n", [16, 64, 256])
+@pytest.mark.parametrize("n", [16, 64, 256, 1024])
 def test_corrected_mir_of_shuffled_labels_is_zero(n):
     z, y, w = problem(n)
     keys = jax.random.split(jax.random.key(0), 50)

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ _SUMS = "sums.json"
 _UNFINISHED = "saving it did not finish"
 
 State = TypeVar("State")
+Unfit = Callable[[int], str]
 
 
 class Checkpoints:
@@ -43,19 +44,21 @@ class Checkpoints:
         processes.from_first(lambda: self._first.save(step, _arrays(state)))
         self._latest = step
 
-    def restore(self, template: State) -> State | None:
-        """Returns the newest intact state, or None if nothing was saved yet.
+    def restore(self, template: State, unfit: Unfit = lambda _: "") -> State | None:
+        """Returns the newest intact state that fits, or None if nothing was saved yet.
 
-        Damaged checkpoints that are newer are reported on stderr and set aside, not deleted.
+        Other checkpoints that are newer are reported on stderr and set aside, not deleted.
 
         Args:
           template: a state with the structure, shapes and dtypes to restore.
+          unfit: by step, why the run cannot go on from there; "" if it can. Called in the first
+            process.
 
         Raises:
-          UserError: there are checkpoints, but none is intact; or the newest intact one holds
-            other arrays.
+          UserError: there are checkpoints, but none is intact and fits; or the newest such one
+            holds other arrays.
         """
-        found = processes.from_first(lambda: self._first.restore(_arrays(template)))
+        found = processes.from_first(lambda: self._first.restore(_arrays(template), unfit))
         self._latest = None
         if found is None:
             return None
@@ -114,27 +117,38 @@ class _Store:
         steps = self._manager.all_steps()
         return max((s for s in steps if (self._directory / str(s) / _SUMS).exists()), default=None)
 
-    def restore(self, template: Any) -> tuple[int, Any] | None:
-        bad: dict[int, str] = {}
+    def restore(self, template: Any, unfit: Unfit) -> tuple[int, Any] | None:
+        bad, ahead = dict[int, str](), set[int]()
         for step in sorted(self._manager.all_steps(), reverse=True):
+            finished = (self._directory / str(step) / _SUMS).exists()
+            if finished and (reason := unfit(step)):
+                bad[step] = reason
+                ahead.add(step)
+                continue
             try:
                 arrays = _read(self._directory / str(step))
             except Exception as error:  # orbax raises many types for a damaged directory
                 bad[step] = _reason(error)
                 continue
             _check_same(self._directory / str(step), arrays, template)
-            self._set_aside(bad)
+            self._set_aside(bad, ahead)
             if bad:
                 print(f"resuming from the checkpoint of step {step}", file=sys.stderr)
             return step, arrays
+        if ahead:
+            raise UserError(
+                f"no checkpoint in {self._directory} fits the records ({_listed(bad)}); put back "
+                "the file of records, or use another --workdir"
+            )
         if set(bad.values()) - {_UNFINISHED}:
             raise UserError(f"{_none_intact(self._directory, bad)}, or use another --workdir")
-        self._set_aside(bad)
+        self._set_aside(bad, ahead)
         return None
 
-    def _set_aside(self, bad: dict[int, str]) -> None:
+    def _set_aside(self, bad: dict[int, str], ahead: set[int]) -> None:
         for step, reason in bad.items():
-            print(f"checkpoint of step {step} is damaged ({reason}): set aside", file=sys.stderr)
+            problem = "does not fit" if step in ahead else "is damaged"
+            print(f"checkpoint of step {step} {problem} ({reason}): set aside", file=sys.stderr)
             number, target = 1, self._directory / f"damaged-{step}"
             while target.exists():
                 number += 1
@@ -192,8 +206,11 @@ def _reason(error: Exception) -> str:
 
 
 def _none_intact(directory: Path, bad: dict[int, str]) -> str:
-    reasons = "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
-    return f"no checkpoint in {directory} is intact ({reasons}); put an intact copy there"
+    return f"no checkpoint in {directory} is intact ({_listed(bad)}); put an intact copy there"
+
+
+def _listed(bad: dict[int, str]) -> str:
+    return "; ".join(f"step {step}: {reason}" for step, reason in bad.items())
 
 
 def _check_same(directory: Path, found: Any, template: Any) -> None:

@@ -11,7 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infojax import Interplay, collapse, information, losses, population, training
+from infojax import (
+    Interplay,
+    collapse,
+    corrected_mir,
+    information,
+    losses,
+    population,
+    training,
+)
 from infojax.data import streaming
 from infojax.data.images import Split
 from infojax.data.stored import StoredImages
@@ -44,12 +52,15 @@ class Metrics(NamedTuple):
       population: whether to measure the whole split too (statistics, neural collapse).
       rtol: relative standard error of the population MIR, where it is estimated.
       alpha: order of the entropies.
+      chance_permutations: of the labels of batches, for the chance level of MIR; 0: none. Beside
+        it stands that of the whole split, which is known at alpha = 1 and 2.
     """
 
     batch_sizes: tuple[int, ...]
     population: bool
     rtol: float = 1e-3
     alpha: float = 1.0
+    chance_permutations: int = 0
 
 
 def shard(split: Split, size: int) -> Shards:
@@ -149,6 +160,11 @@ def _collect(
         found[f"mir_{n}"], found[f"hdr_{n}"] = mean.mir, mean.hdr
         found[f"entropy_features_{n}"] = mean.entropy_z
         found[f"entropy_head_{n}"] = mean.entropy_v
+        if metrics.chance_permutations:
+            arrays, number = (features, known), metrics.chance_permutations
+            found |= beside_chance(
+                f"mir_{n}", mean.mir, chance_mir(n, interplay, arrays, counted, number)
+            )
     if not metrics.population:
         return found, None
     num_classes, d = head.shape
@@ -181,13 +197,76 @@ def mean_interplay(
     return Interplay(*(x / count for x in sums))
 
 
+def chance_mir(
+    n: int,
+    interplay: Callable[..., Interplay],
+    arrays: Sequence[jax.Array],
+    counted: jax.Array,
+    number: int,
+) -> jax.Array:
+    """Mean MIR of batches in which the rows of the last array are permuted; a collective.
+
+    Permutations go to the full batches in turn, one each, until `number` are measured. They are the
+    same at every evaluation and for any number of devices.
+
+    Args:
+      n: as in `mean_interplay`.
+      interplay: as in `mean_interplay`.
+      arrays: as in `mean_interplay`, such as features and labels.
+      counted: as in `mean_interplay`.
+      number: of permutations.
+
+    Returns:
+      Float [].
+    """
+    batches = tuple(x.reshape(-1, n, *x.shape[1:]) for x in arrays)
+    full = jax.lax.psum(jnp.sum(jnp.all(counted.reshape(-1, n), 1)), training.AXIS)
+    own = len(batches[0])
+    first = jax.lax.axis_index(training.AXIS) * own
+
+    def permuted(i: jax.Array) -> jax.Array:
+        at = i % jnp.maximum(full, 1) - first
+        mine = (at >= 0) & (at < own)
+        mir = permuted_mir(interplay, [x[jnp.clip(at, 0, own - 1)] for x in batches], i)
+        return jnp.where(mine, mir, 0)
+
+    total: jax.Array = jax.lax.psum(
+        jnp.sum(jax.lax.map(permuted, jnp.arange(number))), training.AXIS
+    )
+    return total / number
+
+
+def permuted_mir(
+    interplay: Callable[..., Interplay], batch: Sequence[jax.Array], i: jax.Array
+) -> jax.Array:
+    """MIR of a batch with the rows of its last array in the i-th random order."""
+    *others, last = batch
+    key = jax.random.fold_in(jax.random.key(0), i)
+    return interplay(*others, jax.random.permutation(key, last)).mir
+
+
+def beside_chance(name: str, mir: jax.Array, chance: jax.Array) -> dict[str, jax.Array]:
+    """The chance level and the corrected value of the MIR of a name, such as `mir_64`."""
+    prefix, quantity, size = name.partition("mir")
+    return {
+        f"{prefix}chance_{quantity}{size}": chance,
+        f"{prefix}corrected_{quantity}{size}": corrected_mir(mir, chance),
+    }
+
+
 def _of_statistics(
     metrics: Metrics, statistics: Statistics, w: jax.Array, b: jax.Array
 ) -> dict[str, jax.Array]:
     whole = population.interplay(statistics, w, metrics.alpha, rtol=metrics.rtol)
     by_class = population.class_interplay(statistics, w, metrics.alpha)
     collapsed = collapse.neural_collapse(statistics, w, b)
+    chance = (
+        population_chance(statistics, w, whole.mir, metrics.alpha)
+        if metrics.chance_permutations
+        else {}
+    )
     return {
+        **chance,
         "population_mir": whole.mir,
         "population_mir_error": whole.standard_error.mir,
         "population_hdr": whole.hdr,
@@ -197,3 +276,13 @@ def _of_statistics(
         "class_hdr": by_class.hdr,
         **collapsed._asdict(),
     }
+
+
+def population_chance(
+    statistics: Statistics, w: jax.Array, mir: jax.Array, alpha: float = 1.0
+) -> dict[str, jax.Array]:
+    """The chance level beside the MIR of a whole split; empty at orders where it is not known."""
+    if alpha not in (1, 2):
+        return {}
+    level = population.chance_level(statistics, w, alpha)
+    return beside_chance("population_mir", mir, level.mir)

@@ -1,5 +1,6 @@
 """The loop around a train step: evaluation, checkpoints, signals, progress."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from infojax import _trees
+from infojax.errors import UserError
 from infojax.training import processes
 from infojax.training.checkpoint import Checkpoints
 from infojax.training.interrupts import Interrupted, Interrupts
 from infojax.training.progress import Progress
-from infojax.training.recorder import Recorder
+from infojax.training.recorder import FILE, Recorder
 from infojax.training.step import Metrics, TrainState, replicate, single
 
 
@@ -86,11 +88,19 @@ def fit(
 @contextmanager
 def opened(plan: Plan) -> "Iterator[Log]":
     """Context with the checkpoints and records of a plan."""
-    with (
-        closing(Checkpoints(plan.directory / "checkpoints")) as checkpoints,
-        closing(Recorder(plan.directory)) as recorder,
-    ):
-        yield Log(plan, checkpoints, recorder)
+    with closing(Recorder(plan.directory)) as recorder:
+        directory = plan.directory / "checkpoints"
+        if processes.from_first(lambda: not directory.exists() and bool(recorder.steps())):
+            raise _lost(directory)
+        with closing(Checkpoints(directory)) as checkpoints:
+            yield Log(plan, checkpoints, recorder)
+
+
+def _lost(directory: Path) -> UserError:
+    return UserError(
+        f"{directory} holds no checkpoint, but {directory.parent / FILE} holds records: put the "
+        f"checkpoints back, or move {FILE} away to start over"
+    )
 
 
 def _fit(
@@ -154,18 +164,31 @@ class Log:
         self._previous: Metrics = {}
 
     def resume(self, template: TrainState) -> TrainState | None:
-        """Returns the newest intact checkpoint, or None, and drops other records than the plan's.
+        """Returns the newest checkpoint that can be used, or None; drops records it does not need.
 
-        They are later, or that of the last step of a plan with fewer steps. A checkpoint is of
-        before the evaluation at its step: whether there is one depends on the plan.
+        It is intact, and the plan's records up to it are there. Other records are later, or that
+        of the last step of a plan with fewer steps. A checkpoint is of before the evaluation at
+        its step: whether there is one depends on the plan.
+
+        Raises:
+          UserError: there were checkpoints, by the records, but there are none.
         """
-        restored = self._checkpoints.restore(template)
+        steps = processes.from_first(self._recorder.steps)
+        restored = self._checkpoints.restore(template, functools.partial(self._unfit, set(steps)))
+        every = self._plan.checkpoint_every
+        if restored is None and steps and steps[-1] > (steps[0] // every + 1) * every:
+            raise _lost(self._plan.directory / "checkpoints")
         step = -1 if restored is None else int(restored.step)
         recorded = [s for s in self._plan.eval_steps if s <= step]
         self._previous = self._recorder.resume(step, recorded)
         if restored is None or step not in recorded:
             return restored
         return evaluated(restored, self._previous, self._plan.after_evaluation)
+
+    def _unfit(self, recorded: set[int], step: int) -> str:
+        """Why the run cannot go on from a checkpoint; "" if it can."""
+        missing = [s for s in self._plan.eval_steps if s <= step and s not in recorded]
+        return f"{FILE} lacks the record of step {missing[0]}" if missing else ""
 
     def record(self, step: int, metrics: Metrics) -> Metrics:
         """Records the metrics of a step; returns them with the best so far."""

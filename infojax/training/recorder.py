@@ -5,6 +5,7 @@ The only module that uses tensorboardX.
 
 import contextlib
 import contextvars
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,10 +21,8 @@ except ImportError:  # metrics.jsonl alone is written
     _HAS_EVENTS = False
 
 from infojax.errors import UserError
-from infojax.training import processes, storage
-
-FILE = "metrics.jsonl"
-Record = dict[str, float]
+from infojax.training import processes, records, storage
+from infojax.training.records import FILE as FILE, Record as Record
 
 
 class Mirror(Protocol):
@@ -69,6 +68,7 @@ class Recorder:
         self._path = workdir / FILE
         self._events: EventsWriter | None = None
         self._mirrors = [begin(workdir) for begin in _mirrors.get() if processes.first()]
+        self._lines: records.Lines | None = None
         self._step = -1
         self._started = time.monotonic()
 
@@ -89,22 +89,37 @@ class Recorder:
         return processes.from_first(lambda: self._resume(step, recorded))
 
     def _resume(self, step: int, recorded: Iterable[int] | None) -> Record:
-        records = [r for r in read_records(self._workdir) if r["step"] <= step]
-        expected = {r["step"] for r in records} if recorded is None else set(recorded)
-        records = [r for r in records if r["step"] in expected]
-        missing = expected - {r["step"] for r in records}
+        lines, self._lines = self._lines or records.scan(self._path), None
+        expected = set(lines.steps if recorded is None else recorded)
+        expected = {s for s in expected if s <= step}
+        missing = expected - set(lines.steps)
         if missing:
             raise UserError(
                 f"{self._path} lacks the record of step {min(missing)}, though the checkpoint is "
                 f"of step {step}; use another --workdir to run again"
             )
-        storage.write_lines(self._path, records)
-        for mirror in self._mirrors:
-            mirror.resume(records)
-        last = records[-1] if records else {}
+        kept = [k for k, s in enumerate(lines.steps) if s in expected]
+        everything = len(kept) == len(lines.steps)
+        content = lines.content if everything else b"".join(map(lines.line, kept))
+        if len(content) != lines.size or not self._path.exists():
+            storage.write_bytes(self._path, content)
+        if self._mirrors:
+            found = records.read(self._path)
+            for mirror in self._mirrors:
+                mirror.resume(found)
+        last: Record = json.loads(lines.line(kept[-1])) if kept else {}
         self._started = time.monotonic() - last.get("seconds", 0.0)
         self._step = step
         return last
+
+    def steps(self) -> list[int]:
+        """Returns the steps that are recorded, before resuming; called in the first process.
+
+        Raises:
+          UserError: a record is damaged.
+        """
+        self._lines = records.scan(self._path)
+        return self._lines.steps
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Records metrics at a step; both files are complete after every call."""
@@ -146,5 +161,9 @@ class Recorder:
 
 
 def read_records(workdir: Path) -> list[Record]:
-    """Returns the records of a run, in order; a line truncated by a crash is ignored."""
-    return storage.read_lines(workdir / FILE)
+    """Returns the records of a run, in order; a line truncated by a crash is ignored.
+
+    Raises:
+      UserError: a line is damaged.
+    """
+    return records.read(workdir / FILE)

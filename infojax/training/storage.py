@@ -21,18 +21,19 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file atomically."""
-    _replace(path, json.dumps(content, indent=2) + "\n")
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
     """Writes a file of JSON lines atomically."""
-    _replace(path, "".join(json.dumps(content) + "\n" for content in contents))
+    write_bytes(path, "".join(json.dumps(content) + "\n" for content in contents).encode())
 
 
 def append_line(path: Path, content: dict[str, Any]) -> None:
     """Appends an object to a file of JSON lines, after removing a line truncated by a crash."""
     if _is_truncated(path):
-        write_lines(path, read_lines(path))
+        written = path.read_bytes()
+        write_bytes(path, written[: written.rfind(b"\n") + 1])
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
@@ -59,7 +60,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    *whole, _ = path.read_bytes().split(b"\n")
+    try:
+        *whole, _ = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     return [_object(line, f"line {i} of {path}") for i, line in enumerate(whole, 1)]
 
 
@@ -67,7 +71,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
     """Returns the object of a JSON file; None if the file cannot be read as one."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -75,15 +79,16 @@ def read_object(path: Path) -> dict[str, Any] | None:
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{where} is damaged; fix or remove it, or use another --workdir")
     return content
 
 
-def _replace(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file atomically."""
     partial = path.with_suffix(".partial")
     with writing(path):
-        partial.write_text(text)
+        partial.write_bytes(content)
         os.replace(partial, path)

@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
         for key in list(book.missing):
             name, head, shots = key
             if head is None:
-                book.append(key, before(models[name]))
+                book.append(key, before(models[name], config.chance_permutations))
                 continue
             point = train_point(programs[head], models[name], shots, config)
             accuracy = {m: float(np.mean(point["test_accuracy"][m])) for m in METHODS}
@@ -68,22 +68,23 @@ def build(name: str, config: ConfigDict) -> Program:
     model = _HEADS[name](config)
     return Program(
         adaptation.make_fine_tune(model, config.learning_rates[name], config),
-        adaptation.make_measure(model),
+        adaptation.make_measure(model, config.chance_permutations),
     )
 
 
-def before(features: Features) -> dict[str, Any]:
+def before(features: Features, permutations: int) -> dict[str, Any]:
     """Zero-shot accuracy, and the measures of the features before fine-tuning."""
-    measures = jax.jit(adaptation.measure)(
+    measures = jax.jit(adaptation.measure, static_argnums=5)(
         features.images,
         features.texts,
         features.labels,
         features.test,
         adaptation.class_members(features),
+        permutations,
     )
     return {
         "zero_shot": adaptation.zero_shot(features),
-        "measures": {k: np.asarray(v).tolist() for k, v in measures._asdict().items()},
+        "measures": {k: np.asarray(v).tolist() for k, v in measures.named().items()},
     }
 
 
@@ -103,7 +104,7 @@ def train_point(
     rows = np.arange(len(draws))[:, None]
     columns = np.stack([np.full_like(chosen, 0), np.full_like(chosen, 1), chosen + 2], 1)
     params = jax.tree.map(lambda x: x[rows, columns].reshape(-1, *x.shape[2:]), outcome.params)
-    measures = program.measure(features, params)._asdict()
+    measures = program.measure(features, params).named()
     test = np.mean(hits[:, :, features.test], 2)
     return {
         "test_accuracy": _by_method(test[rows, columns]),
@@ -181,11 +182,17 @@ def _by_method(values: np.ndarray) -> dict[str, list]:
 
 def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
-    positive = ("num_seeds", "num_steps", "batch_size", "adapter_width")
-    check_at_least(config, dict.fromkeys(positive, 1) | {"batch_size": 2, "seed": 0})
+    positive = ("num_seeds", "adapter_width")
+    not_negative = ("seed", "logit_scale", "weight_decay", "chance_permutations")
+    several = ("num_steps", "batch_size")  # a step of warming up, images and texts
+    limits = {n: k for k, names in enumerate((not_negative, positive, several)) for n in names}
+    check_at_least(config, limits)
+    check_at_least(config.learning_rates, dict.fromkeys(config.learning_rates, 0))
+    if config.batch_size * config.num_steps >= 2**28:
+        raise UserError("batch_size times num_steps must be below 2^28")
     for name in ("features", "heads", "shots", "alignment_weights"):
-        if not config[name]:
-            raise UserError(f"{name} must not be empty")
+        if not config[name] or len(set(config[name])) < len(config[name]):
+            raise UserError(f"{name} must not be empty, and hold each value once")
     unknown = [head for head in config.heads if head not in _HEADS]
     if unknown:
         raise UserError(f"heads holds {unknown[0]!r}; use some of {', '.join(_HEADS)}")

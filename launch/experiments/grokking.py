@@ -215,7 +215,7 @@ def _outputs(
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError for settings that cannot be run; the data check their own."""
+    """Raises UserError for settings that cannot be run."""
     counts = ("num_seeds", "num_steps", "eval_every", "checkpoint_every", "steps_per_call")
     sizes = ("d_model", "num_heads", "d_mlp", "warmup_steps")
     check_at_least(config, dict.fromkeys(counts + sizes, 1) | {"early_epoch": 0})
@@ -227,3 +227,4 @@ def check(config: ConfigDict) -> None:
     grokking_measures.check(config)
     if not 0 <= config.seed < 2**31:
         raise UserError(f"seed must be in [0, 2^31), got {config.seed}")
+    _load(config, config.seed)

@@ -138,7 +138,7 @@ def run_seed(
     )
     loop_on_device = jax.default_backend() != "cpu"  # 3 times slower there
     advance = training.make_train_step(update, loop_on_device)
-    measure = jax.jit(make_measure(program, shots))
+    measure = jax.jit(make_measure(program, shots, config.chance_permutations))
 
     def evaluate(replicated: training.TrainState) -> training.Metrics:
         contexts = training.single(replicated.params)
@@ -217,9 +217,15 @@ def encode(program: Program, params: Any, context: jax.Array) -> jax.Array:
 
 
 def make_measure(
-    program: Program, shots: Shots
+    program: Program, shots: Shots, permutations: int
 ) -> Callable[[jax.Array, Any], dict[str, jax.Array]]:
-    """Returns `measure(contexts, params)`: metrics of each context, by name and λ."""
+    """Returns `measure(contexts, params)`: metrics of each context, by name and λ.
+
+    Args:
+      program: what is measured.
+      shots: of the seed.
+      permutations: as in `adaptation.measure`.
+    """
     features = program.features
     members = adaptation.class_members(features)
 
@@ -229,9 +235,9 @@ def make_measure(
             logits = jnp.exp(params["logit_scale"]) * features.images @ texts.T
             hits = (jnp.argmax(logits, 1) == features.labels).astype(jnp.float32)
             loss = losses.cross_entropy(logits, features.labels)
-            measures = adaptation.measure(
-                features.images, texts, features.labels, features.test, members
-            )
+            arrays = features.images, texts, features.labels, features.test, members
+            measures = adaptation.measure(*arrays, permutations)
+            named = measures.named()
             return {
                 "validation/accuracy": jnp.mean(hits[shots.validation]),
                 "validation/loss": jnp.mean(loss[shots.validation]),
@@ -240,8 +246,7 @@ def make_measure(
                 "test/loss": jnp.mean(loss[features.test]),
                 "test/modality_gap": measures.modality_gap,
                 "test/class_entropy": jnp.mean(measures.class_entropies),
-                "test/mir": measures.mir,
-                "test/hdr": measures.hdr,
+                **{f"test/{name}": named[name] for name in named if name.endswith(("mir", "hdr"))},
             }
 
         values = jax.lax.map(of_context, contexts)
@@ -259,7 +264,8 @@ def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
     positive = ("num_seeds", "shots", "context_tokens", "batch_size", "num_steps", "eval_every")
     limits = dict.fromkeys((*positive, "checkpoint_every", "steps_per_call"), 1)
-    check_at_least(config, limits | {"seed": 0, "vision_heads": 0})
+    not_negative = ("seed", "vision_heads", "learning_rate", "weight_decay", "chance_permutations")
+    check_at_least(config, limits | dict.fromkeys(not_negative, 0))
     if not config.checkpoint:
         raise UserError(
             "checkpoint must name a file of CLIP weights (of OpenAI or open_clip), or be 'random'"
@@ -269,6 +275,10 @@ def check(config: ConfigDict) -> None:
     check_choice(config, "variant", alignment.VARIANTS)
     if not config.alignment_weights or not all(0 < w <= 1 for w in config.alignment_weights):
         raise UserError("alignment_weights must hold weights in (0, 1], for example (0.1, 0.5)")
+    if len({f"{w:g}" for w in config.alignment_weights}) < len(config.alignment_weights):
+        raise UserError("alignment_weights must hold each weight once, to six digits")
+    if config.batch_size * config.num_steps >= 2**28:
+        raise UserError("batch_size times num_steps must be below 2^28")
     if config.batch_size % jax.device_count():
         raise UserError(
             f"batch_size = {config.batch_size} must be a multiple of the {jax.device_count()} "

@@ -1,25 +1,26 @@
 """A grid of runs that differ in a few fields, on the same seeds, compared in pairs."""
 
+import functools
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from ml_collections import ConfigDict
 
 from infojax.errors import UserError
-from infojax.training import processes, read_records, storage
+from infojax.training import processes, read_records, recorder, storage
 from launch import experiment, ledger, plots, seeds
 from launch.experiment import Comparable, Ensemble, Sweepable
+from launch.grids import check as check, missing_metrics, name_of, points as points
 from launch.ledger import Ledger
 from launch.plots import Figures
 from launch.plots.sweep import figures as figures_of_table
 from launch.results import sweep
 from launch.runs import Run, load_run, model_name, the_only
-from launch.settings import derived
-
-_STUDY = ("fields", "points", "table_metrics", "point_experiment")
+from launch.settings import nearest
+from launch.thinning import thinned
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -30,6 +31,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     keys = [(name, seed) for name, (_, point) in grid.items() for seed in seeds.of(point)]
     program, built_for = None, None
     with Ledger(workdir, ("point", "seed"), keys, config.table_metrics) as book:
+        _check_records(book.points, config, workdir)
         if not book.missing:  # the run may have ended before the last report
             report(book.points, config, workdir)
         for name, missing in itertools.groupby(list(book.missing), lambda key: key[0]):
@@ -44,7 +46,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
                     directory.mkdir(parents=True, exist_ok=True)
                 storage.write_json(directory / "config.json", json.loads(point.to_json()))
             for group in _groups(swept, {seed: places[seed] for _, seed in missing}):
-                _train(swept, program, point, group)
+                with recorder.mirrored(functools.partial(_Watch, config.table_metrics)):
+                    _train(swept, program, point, group)
                 for seed, place in group.items():
                     last = _last_record(place)
                     book.append((name, seed), {"values": values, "record": last}, last)
@@ -70,6 +73,39 @@ def _train(swept: Sweepable, program: Any, point: ConfigDict, places: dict[int, 
         return
     for seed, place in places.items():
         swept.run_seed(program, point, seed, place)
+
+
+def _check_records(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
+    """Raises UserError for a finished point without a number of the table."""
+    for i, point in enumerate(points, 1):
+        record = point["record"] if isinstance(point.get("record"), dict) else {}
+        for name in (*config.table_metrics, "seconds"):
+            if not isinstance(record.get(name), int | float):
+                raise ledger.damaged(i, workdir / ledger.FILE, f"its record has no {name}")
+
+
+class _Watch:
+    """Ends a study when a record lacks a metric of its table, which is then never recorded."""
+
+    def __init__(self, metrics: Sequence[str], directory: Path) -> None:
+        self._metrics, self._directory = metrics, directory
+
+    def resume(self, records: list[recorder.Record]) -> None:
+        if records:
+            self.write(records[-1])
+
+    def write(self, record: recorder.Record) -> None:
+        missing = missing_metrics(self._metrics, record)
+        if not missing:
+            return
+        if record["step"] == 0:  # nothing is trained yet: another table_metrics may replace this
+            (self._directory / recorder.FILE).unlink()
+        hint = nearest(missing[0], {name: name for name in record})
+        known = hint or f"; {', '.join(name for name in record if '/' in name)} are"
+        raise UserError(f"table_metrics: {missing[0]!r} is not recorded{known}")
+
+    def close(self) -> None:
+        pass
 
 
 def _last_record(place: Path) -> dict[str, float]:
@@ -103,7 +139,7 @@ def figures(runs: list[Run]) -> Figures:
     if compare is None:
         return drawn
     summary = json.loads((run.workdir / "summary.json").read_text())
-    return drawn | compare.comparison_figures(_runs(run.workdir, summary))
+    return drawn | compare.comparison_figures(list(map(thinned, _runs(run.workdir, summary))))
 
 
 def _comparable(name: str) -> Comparable | None:
@@ -123,42 +159,4 @@ def _whole(finished: list[ledger.Point], config: ConfigDict) -> list[sweep.Point
         own = {p["seed"]: p["record"] for p in finished if p["point"] == name_of(values)}
         if own.keys() == set(seeds.of(point)):
             found.append(sweep.Point(values, own))
-    missing = [
-        m for m in config.table_metrics for p in found for r in p.records.values() if m not in r
-    ]
-    if missing:
-        raise UserError(f"table_metrics: {missing[0]!r} is not recorded")
     return found
-
-
-def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
-    """The values of each point, and its config."""
-    for row in config.points:
-        values = dict(zip(config.fields, row, strict=True))
-        point = derived(config, _STUDY, experiment=config.point_experiment, **values)
-        yield values, point
-
-
-def name_of(values: dict[str, Any]) -> str:
-    """The directory of a point."""
-    return ",".join(f"{name}={value}" for name, value in values.items())
-
-
-def check(config: ConfigDict, swept: Sweepable) -> None:
-    """Raises UserError for a grid that cannot be run, or a point of it."""
-    unknown = [name for name in config.fields if name not in config]
-    if unknown or not config.fields:
-        raise UserError(f"fields = {tuple(config.fields)} must name fields of the config")
-    rows = [tuple(row) for row in config.points]
-    if not rows or len(set(rows)) < len(rows):
-        raise UserError("points must hold at least one row of values, each of them once")
-    if any(len(row) != len(config.fields) for row in rows):
-        raise UserError(f"each row of points must hold {len(config.fields)} values, one per field")
-    for _, point in points(config):
-        swept.check(point)
-        lost = [m for m in config.table_metrics if m.startswith("test/")]
-        if lost and "validation_fraction" in point and point.validation_fraction:
-            raise UserError(
-                f"table_metrics holds {lost[0]!r}, but validation_fraction = "
-                f"{point.validation_fraction} replaces test by validation: rename its metrics"
-            )

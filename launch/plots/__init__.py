@@ -9,6 +9,7 @@ from infojax.errors import UserError
 from infojax.training import storage
 from launch.plots.panels import Figures
 from launch.runs import Run, load_run
+from launch.thinning import thinned
 
 __all__ = ["Draw", "Figures", "draw", "save"]
 
@@ -29,7 +30,7 @@ def draw(figures: Draw, workdirs: list[Path], directory: Path) -> list[Path]:
     Raises:
       UserError: a directory is not a run, or the runs are of several experiments.
     """
-    runs = [load_run(workdir) for workdir in workdirs]
+    runs = [thinned(load_run(workdir)) for workdir in workdirs]
     experiments = sorted({run.config["experiment"] for run in runs})
     if len(experiments) > 1:
         raise UserError(

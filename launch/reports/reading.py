@@ -8,13 +8,14 @@ from infojax.training import storage
 from launch import ledger, workdir as workdirs
 from launch.ledger import Point
 from launch.runs import Run, load_run
+from launch.thinning import thinned
 
 
 class Content(NamedTuple):
     """A run's directory.
 
     Attributes:
-      run: config and records.
+      run: config and records, thinned.
       summary: summary.json; {} before the end.
       starts: environment of every start, the newest last.
       points: of a study, as in points.jsonl.
@@ -43,7 +44,7 @@ def read(paths: list[Path]) -> list[Content]:
 
 def _read(path: Path) -> Content:
     return Content(
-        load_run(path),
+        thinned(load_run(path)),
         _object(path / "summary.json"),
         [start for start in workdirs.starts(path) if isinstance(start, dict)],
         storage.read_lines(path / ledger.FILE),

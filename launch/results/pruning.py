@@ -14,6 +14,10 @@ PAPER_SPARSITY = 0.9  # the largest of Figure 6
 DEPARTURE = 0.1  # largest range of a MIR that counts as constant
 LOSS = 0.01  # largest drop of an accuracy that counts as kept
 
+_CORRECTED = {
+    "corrected_mir": "features and head",
+    "between_corrected_mir": "features before and after",
+}
 _STAGES = ("before", "after")
 
 
@@ -30,7 +34,7 @@ def summarize(points: list[Point], config: Mapping[str, Any]) -> dict[str, Any]:
       the first; `observations`.
     """
     split, sizes = evaluated_split(config), config["metric_batch_sizes"]
-    metrics = _metrics(sizes, split)
+    metrics = [*_metrics(sizes, split), *_chance_levels(points)]
     methods = list(dict.fromkeys(p["method"] for p in points))
     series = {method: of_method(points, method) for method in methods}
     return {
@@ -70,6 +74,12 @@ def _metrics(sizes: list[int], split: str) -> list[str]:
     for n in sizes:
         names += [f"between_mir_{n}", f"between_hdr_{n}", f"mir_{n}", f"hdr_{n}"]
     return [f"{split}/{name}" for name in names]
+
+
+def _chance_levels(points: list[Point]) -> list[str]:
+    """Names of chance levels and of corrected MIR, where all points have them."""
+    names = [name for name in points[0]["after"] if "chance_mir" in name or "corrected_mir" in name]
+    return [name for name in names if all(name in p["after"] for p in points)]
 
 
 def _differences(
@@ -114,6 +124,7 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
             f"trained network's ({dense:.4f})",
             max(kept, default=None),
         )
+        observed |= _above_chance(method, own, split, n)
     if 0.0 in own:
         names = mir, f"{split}/between_hdr_{n}"
         observed["self_information"] = Observation(
@@ -121,6 +132,21 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
             [_mean(own[0.0], "before", name) for name in names],
         )
     return observed
+
+
+def _above_chance(method: str, own: dict[float, list[Point]], split: str, n: int) -> Observations:
+    """Whether corrected MIR tells the trained network from the worst, where it is recorded."""
+    sparsities = [s for s in own if s <= PAPER_SPARSITY]
+    worst = min(sparsities, key=lambda s: _mean(own[s], "after", f"{split}/accuracy"))
+    return {
+        f"{name}_{method}": Observation(
+            f"MIR of {what}, corrected for chance (n = {n}): the trained network, and the least "
+            f"accurate one for sparsities up to {PAPER_SPARSITY} (fine-tuned)",
+            [_mean(own[0.0], "before", metric), _mean(own[worst], "after", metric)],
+        )
+        for name, what in _CORRECTED.items()
+        if (metric := f"{split}/{name}_{n}") in own[0.0][0]["before"]
+    }
 
 
 def _mean(points: list[Point], stage: str, metric: str) -> float:

@@ -122,8 +122,8 @@ def test_measures_match_definitions(features):
     test = features.test
     for c, own in enumerate(members):
         assert set(own) - {-1} == set(test[features.labels[test] == c])
-    got = jax.jit(adaptation.measure)(
-        features.images, features.texts, features.labels, test, members
+    got = jax.jit(adaptation.measure, static_argnums=5)(
+        features.images, features.texts, features.labels, test, members, 2
     )
     z, y = features.images[test].astype(float), features.labels[test]
     t = small.normalised(features.texts.astype(float))
@@ -135,3 +135,9 @@ def test_measures_match_definitions(features):
         np.testing.assert_allclose(got.class_entropies[c], entropy, rtol=1e-5)
     expected = reference.sample_interplay(z, y, t)
     np.testing.assert_allclose([got.mir, got.hdr], expected[4:], rtol=1e-4)
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(2)]
+    shuffled = [np.asarray(jax.random.permutation(key, y)) for key in keys]
+    chance = np.mean([reference.sample_interplay(z, labels, t)[4] for labels in shuffled])
+    np.testing.assert_allclose(got.chance_mir, chance, rtol=1e-4)
+    corrected = (expected[4] - chance) / (1 - chance)
+    np.testing.assert_allclose(got.corrected_mir, corrected, atol=1e-4)

@@ -39,13 +39,20 @@ def test_comparison_against_numpy():
     labels = np.where(np.arange(48) < 44, 1, -1).astype(np.int32)
     pad = lambda x: np.pad(x, ((0, 4), (0, 0))).reshape(2, 3, 8, -1)  # noqa: E731
     chunks = [[training.put_shards(pad(x)[:, i]) for i in range(3)] for x in (z, v)]
-    compare = fine_tuning.make_compare((4, 8))
+    compare = fine_tuning.make_compare((4, 8), 3)
     found = training.single(compare(*chunks, training.put_shards(labels.reshape(2, 24))))
     for n, count in ((4, 11), (8, 5)):
         parts = [slice(n * i, n * i + n) for i in range(count)]
         shared = np.mean([reference.interplay(z[p], v[p]) for p in parts], 0)
         np.testing.assert_allclose(found[f"between_mir_{n}"], shared[4], rtol=1e-5)
         np.testing.assert_allclose(found[f"between_hdr_{n}"], shared[5], rtol=1e-4)
+        keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(3)]
+        orders = [np.asarray(jax.random.permutation(key, n)) for key in keys]
+        pairs = [(z[p], v[p][o]) for p, o in zip(parts, orders, strict=False)]
+        expected = np.mean([reference.interplay(*pair)[4] for pair in pairs])
+        np.testing.assert_allclose(found[f"between_chance_mir_{n}"], expected, rtol=1e-5)
+        corrected = (shared[4] - expected) / (1 - expected)
+        np.testing.assert_allclose(found[f"between_corrected_mir_{n}"], corrected, atol=1e-5)
 
 
 def test_gradual_pruning_does_not_depend_on_dispatches(program, trained, template):

@@ -76,6 +76,9 @@ def test_values_of_a_seed_in_an_ensemble():
     everything = reference.sample_interplay(outputs(params, both[0])[0], both[1], head)
     np.testing.assert_allclose(found["all/population_mir"], everything[4], rtol=1e-4)
     np.testing.assert_allclose(found["all/population_hdr"], everything[5], atol=1e-4)
+    names = (f"all/population_{prefix}mir" for prefix in ("", "chance_", "corrected_"))
+    mir, level, corrected = (found[name] for name in names)
+    np.testing.assert_allclose(corrected, (mir - level) / (1 - level), atol=1e-5)
 
 
 def test_fourier_measures_use_all_pairs_and_their_own_split():

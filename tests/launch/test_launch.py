@@ -23,6 +23,7 @@ NAMES = {
     *(f"{split}/class_{x}" for split in ("train", "test") for x in ("mir", "hdr")),
     *(f"{split}/nc1" for split in ("train", "test")),
     *(f"{s}/population_{x}" for s in ("train", "test") for x in ("mir", "hdr", "mir_error")),
+    *(f"{s}/population_{x}_mir" for s in ("train", "test") for x in ("chance", "corrected")),
     *(f"test/{x}_{n}" for x in ("mir", "hdr") for n in (16, 64)),
     *(f"test/entropy_{x}_{n}" for x in ("features", "head") for n in (16, 64)),
     *(f"test/{x}_mir_{n}" for x in ("chance", "corrected") for n in (16, 64)),

@@ -66,3 +66,19 @@ def test_damaged_and_missing_ledgers(interrupted, tmp_path):
             read()
     with pytest.raises(UserError, match=rf"holds no finished point yet: {FILE} is missing"):
         read_points(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"a": 1}', "it has no model"),
+        ('{"model": "small"}', "it has no shots"),
+        ('{"model": ["small"], "shots": 1}', "it has no model"),
+        ('{"model": "large", "shots": 1}', "it repeats a point"),
+    ],
+)
+def test_a_line_of_another_form_is_named(interrupted, line, reason):
+    with (interrupted / FILE).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UserError, match=rf"line 3 of .*{FILE} is damaged \({reason}\)"):
+        Ledger(interrupted, FIELDS, KEYS)

@@ -15,6 +15,7 @@ NEEDS = [
     (dict(features=("a", "b"), data_dir="."), "features", False),
     (dict(checkpoint="", dataset="directory", data_dir="images"), "CLIP weights", False),
     (dict(checkpoint="random", dataset="digits", data_dir=""), "digits", True),
+    (dict(run="runs/cifar10"), "a finished run", False),
 ]
 
 
@@ -39,6 +40,7 @@ def test_found(tmp_path):
         (NEEDS[1][0], ["tfds/cifar10/3.0.2/dataset_info.json"]),
         (NEEDS[2][0], ["a.npz", "b.npz"]),
         (NEEDS[3][0] | {"checkpoint": "clip.pt"}, ["clip.pt", "images/class/1.png"]),
+        (NEEDS[5][0], ["runs/cifar10/config.json"]),
     ):
         for file in files:
             assert not listing.of(ConfigDict(fields)).found
@@ -56,7 +58,8 @@ def test_text(tmp_path):
     assert sum(line.endswith("cifar10: MISSING") for line in lines) >= 5
     assert "cifar10: not in tfds; docs/data.md says how to get it." in lines
     assert any("INFOJAX_CROSSMODAL_DIR" in line for line in lines)
-    assert set(listing.missing()) == {"cifar10", "cifar100", "stl10", "features", "CLIP weights"}
+    sets = {"cifar10", "cifar100", "stl10"}
+    assert set(listing.missing()) == sets | {"features", "CLIP weights", "a finished run"}
 
 
 def test_the_list_is_whole():

@@ -53,6 +53,7 @@ def test_work_directory_of_another_config(main, tmp_path, what):
     assert _files(run) == before
 
 
+_NEWER_IMAGES = {"model", "stream", "image_size", "wide_resnet_form", "chance_permutations"}
 _NEWER_GROKKING = {  # settings that grokking had not in versions before them
     *("init_scale", "precision", "stop_after", "early_epoch", "mi_weight", "id_weight"),
     *("information_batch_size", "information_until", "gradient_filter", "grokfast_alpha"),
@@ -63,7 +64,7 @@ _NEWER_GROKKING = {  # settings that grokking had not in versions before them
 @pytest.mark.parametrize(
     ("config", "newer"),
     [
-        (cifar10.get_config("smoke"), {"model", "stream", "image_size", "wide_resnet_form"}),
+        (cifar10.get_config("smoke"), _NEWER_IMAGES),
         (grokking.get_config("smoke"), _NEWER_GROKKING),
     ],
     ids=["supervised", "grokking"],
@@ -106,6 +107,24 @@ def test_same_config_in_the_same_work_directory(tmp_path):
     }
 
 
+def test_changed_files_are_recorded(tmp_path, monkeypatch):
+    """Tracked files that differ from the commit; nothing without a clone, or without git."""
+    monkeypatch.setattr(workdir, "__file__", str(tmp_path / "launch.py"))
+    assert (workdir.git_commit(), workdir.changed_files()) == (None, None)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "a.py").write_text("1")
+    for command in (["init", "-q"], ["add", "a.py"], [*identity, "commit", "-q", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    (tmp_path / "notes.txt").write_text("not tracked")
+    assert len(workdir.git_commit()) == 40 and workdir.changed_files() == []
+    (tmp_path / "a.py").write_text("2")
+    assert workdir.git_commit().endswith("-dirty") and workdir.changed_files() == ["a.py"]
+    workdir.prepare(tmp_path / "run", grokking.get_config("smoke"))
+    assert workdir.starts(tmp_path / "run")[0]["changed_files"] == ["a.py"]
+    monkeypatch.setenv("PATH", "")
+    assert (workdir.git_commit(), workdir.changed_files()) == (None, None)
+
+
 @pytest.mark.parametrize("content", ["", "[{", "5", None])
 def test_unreadable_history_of_starts_is_replaced(tmp_path, content):
     if content is not None:
@@ -124,9 +143,10 @@ def test_refused_settings_leave_nothing_behind(main, tmp_path, below):
 
 
 def test_refused_settings_leave_a_directory_as_it_was(main, tmp_path):
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "empty").mkdir(parents=True)
     (tmp_path / "run" / "notes.txt").write_text("mine")
     assert_refused(main(SMOKE, "--config.metric_batch_sizes=(1,)"), "metric_batch_sizes")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"notes.txt", "empty"}
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 

@@ -35,12 +35,21 @@ def problem():
 @pytest.fixture(scope="module")
 def found(problem):
     params, state, split, *_ = problem
-    measure = evaluation.make_measure(
-        _forward, lambda params: (params["w"], params["b"]), evaluation.Metrics((8, 16), True)
-    )
+    return _measured(params, state, split, evaluation.Metrics((8, 16), True))
+
+
+def _measured(params, state, split, metrics):
+    head_of = lambda params: (params["w"], params["b"])  # noqa: E731
     assert jax.local_device_count() == 2
     replicated = jax_utils.replicate(params), jax_utils.replicate(state)
-    return measure("test", *replicated, evaluation.shard(split, CHUNK))
+    shards = evaluation.shard(split, CHUNK)
+    return evaluation.make_measure(_forward, head_of, metrics)("test", *replicated, shards)
+
+
+@pytest.fixture(scope="module")
+def with_chance(problem):
+    params, state, split, *_ = problem
+    return _measured(params, state, split, evaluation.Metrics((8, 16), True, 1e-3, 1.0, 11))
 
 
 def test_accuracy_and_loss_are_exact(problem, found):
@@ -90,3 +99,55 @@ def test_shards_hold_every_image_once(problem):
     assert np.all(labels[N:] == -1)
     images = np.concatenate([np.asarray(chunk) for chunk in shards.images], 1)
     np.testing.assert_array_equal(np.concatenate(images)[:N], split.images)
+
+
+def test_chance_levels_change_no_other_metric(found, with_chance):
+    names = (f"{prefix}_mir{size}" for prefix in ("chance", "corrected") for size in ("_8", "_16"))
+    added = {f"test/{name}" for name in names}
+    added |= {f"test/population_{prefix}_mir" for prefix in ("chance", "corrected")}
+    assert with_chance.keys() - found.keys() == added
+    assert {name: with_chance[name] for name in found} == found
+
+
+@pytest.mark.parametrize("n", [8, 16])  # 8 full batches, permuted once or twice, and 4
+def test_chance_level_of_batches(problem, with_chance, n):
+    """Each of 11 permutations is that of the next full batch, over both devices."""
+    params, _, split, features, _ = problem
+    values = []
+    for i in range(11):
+        at = i % (N // n) * n
+        y = jax.random.permutation(
+            jax.random.fold_in(jax.random.key(0), i), jnp.asarray(split.labels[at : at + n])
+        )
+        values.append(reference.sample_interplay(features[at : at + n], y, params["w"])[4])
+    expected, mir = np.mean(values), with_chance[f"test/mir_{n}"]
+    np.testing.assert_allclose(with_chance[f"test/chance_mir_{n}"], expected, rtol=1e-5)
+    corrected = (mir - expected) / (1 - expected)
+    np.testing.assert_allclose(with_chance[f"test/corrected_mir_{n}"], corrected, atol=1e-5)
+
+
+def test_chance_level_of_the_split(problem, with_chance):
+    params, _, split, features, _ = problem
+    statistics = population.Statistics.zeros(C, D).update(features, split.labels)
+    level, mir = population.chance_level(statistics, params["w"]).mir, "test/population_mir"
+    np.testing.assert_allclose(with_chance["test/population_chance_mir"], level, rtol=1e-5)
+    corrected = (with_chance[mir] - level) / (1 - level)
+    np.testing.assert_allclose(with_chance["test/population_corrected_mir"], corrected, atol=1e-5)
+    assert 0 < level < with_chance[mir]
+
+
+def test_no_chance_level_of_the_split_at_other_orders(problem):
+    params, state, split, *_ = problem
+    metrics = evaluation.Metrics((16,), True, 1e-3, 3.0, 2)
+    found = _measured(params, state, split, metrics)
+    assert "test/corrected_mir_16" in found and "test/population_chance_mir" not in found
+
+
+def test_shuffled_labels_are_at_chance(problem):
+    """Within two errors, at the sizes of one batch and of many."""
+    params, state, split, *_ = problem
+    labels = np.random.default_rng(5).permutation(split.labels)
+    found = _measured(
+        params, state, split._replace(labels=labels), evaluation.Metrics((8,), False, 1e-3, 1.0, 64)
+    )
+    assert abs(found["test/corrected_mir_8"]) < 0.05 < found["test/chance_mir_8"]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from infojax.errors import StorageError
+from infojax.errors import StorageError, UserError
 from infojax.training import storage
 from infojax.training.checkpoint import Checkpoints
 from infojax.training.recorder import Recorder
@@ -50,6 +50,15 @@ def test_errors_of_writes_name_the_path(tmp_path, write):
         write(tmp_path / "file" / "run")
 
 
-def test_errors_of_reads_are_not_storage_errors(tmp_path):
-    with pytest.raises(IsADirectoryError):
+def test_what_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UserError, match=rf"cannot read {tmp_path}: Is a directory"):
         storage.read_lines(tmp_path)
+    assert storage.read_object(tmp_path) is None
+
+
+def test_json_nested_too_deeply(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_text(f'{{"a": 1}}\n{"[" * 100_000}\n')
+    with pytest.raises(UserError, match=r"line 2 of .* is damaged"):
+        storage.read_lines(path)
+    assert storage.read_object(path) is None

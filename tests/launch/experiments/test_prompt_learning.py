@@ -60,7 +60,7 @@ def encode(program):
 
 @pytest.fixture(scope="module")
 def measure(program, learned):
-    return jax.jit(prompt_learning.make_measure(program, learned[3]))
+    return jax.jit(prompt_learning.make_measure(program, learned[3], 0))
 
 
 def plan_of(program, batch_size, num_steps):

@@ -119,7 +119,7 @@ def test_before_fine_tuning(points, trained, finished):
     """Gradual pruning starts from the trained network; the others do not."""
     own = training.read_records(finished / "trained")[-1]
     dense = {k: v for k, v in own.items() if k.startswith("test/") and k.endswith("32")}
-    assert len(dense) == 4
+    assert len(dense) == 6
     for (method, sparsity), point in points.items():
         same = all(point["before"][name] == value for name, value in dense.items())
         assert same == (method == "gradual" or sparsity == 0)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from configs import information_loss
+from infojax.errors import UserError
 from infojax.training import read_records, storage
 from launch.experiments import supervised, sweep
 from launch.ledger import read_points
@@ -63,6 +64,17 @@ def test_ledger_holds_the_last_record_of_each_seed(finished):
         assert point["record"] == read_records(directory / f"seed-{point['seed']}")[-1]
         config = json.loads((directory / "config.json").read_text())
         assert point["values"] == {name: config[name] for name in ("mi_weight", "id_weight")}
+
+
+def test_a_metric_that_is_never_recorded(config, tmp_path):
+    """It is noticed before a step is trained, and leaves no record."""
+    config = config.copy_and_resolve_references()
+    config.table_metrics = ("test/accurracy",)
+    message = "'test/accurracy' is not recorded; did you mean test/accuracy"
+    with pytest.raises(UserError, match=message):
+        _run(config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+    assert not list(tmp_path.rglob("checkpoints/[0-9]*"))
 
 
 def test_stopped_and_run_again(finished, config, tmp_path, monkeypatch):

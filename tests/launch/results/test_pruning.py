@@ -28,6 +28,20 @@ def made_up():
                 yield {"seed": seed, "method": method, "sparsity": sparsity, "weights": 9} | stages
 
 
+def test_above_chance():
+    """The trained network against the least accurate one up to the paper's sparsity."""
+    points = list(made_up())
+    for p in points:
+        for stage in ("before", "after"):
+            p[stage] = p[stage] | {"test/corrected_mir_32": 0.4 * (1 - p["sparsity"])}
+    summary = pruning.summarize(points, CONFIG)
+    observed = summary["observations"]
+    assert observed["corrected_mir_random"]["measured"] == [pytest.approx([0.4, 0.04])]
+    assert "between_corrected_mir_random" not in observed
+    found = summary["results"]["random"]["0.5"]["after"]["test/corrected_mir_32"]
+    assert found["mean"] == pytest.approx(0.2)
+
+
 def test_summary_of_known_points():
     summary = pruning.summarize(list(made_up()), CONFIG)
     assert summary["seconds"] == 30

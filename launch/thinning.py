@@ -1,0 +1,40 @@
+"""Fewer records for figures: of a million, those that a curve's outline needs."""
+
+import itertools
+
+import numpy as np
+
+from launch.runs import History, Run
+
+_MOST = 20_000  # records that are drawn as they are
+_EXTREMES = 10_000  # records to keep of more
+
+
+def thinned(run: Run) -> Run:
+    """Returns a run with fewer records, if it has very many; extremes of every metric are kept.
+
+    Steps are divided into stretches, both of equal numbers of records and of numbers that grow
+    from the start, for logarithmic axes. Of each stretch, the records with the smallest and the
+    largest value of any metric are kept, for all seeds.
+    """
+    if max(map(len, run.histories), default=0) <= _MOST:
+        return run
+    kept = set[float]().union(*map(_extremes, run.histories))
+    return run._replace(histories=[[r for r in h if r["step"] in kept] for h in run.histories])
+
+
+def _extremes(history: History) -> set[float]:
+    """The steps of the records to keep; of the first and the last, too."""
+    n, names = len(history), [name for name in history[-1] if name not in ("step", "seconds")]
+    count = max(10, _EXTREMES // (4 * max(len(names), 1)))
+    edges = np.unique([*np.linspace(0, n, count + 1), *np.geomspace(1, n, count)]).astype(int)
+    found = {0, n - 1}
+    for name in names:
+        values = np.array([record.get(name, np.nan) for record in history])
+        missing = np.isnan(values)
+        low, high = np.where(missing, np.inf, values), np.where(missing, -np.inf, values)
+        for start, end in itertools.pairwise(edges):
+            if start < end:
+                found.add(start + int(np.argmin(low[start:end])))
+                found.add(start + int(np.argmax(high[start:end])))
+    return {history[k]["step"] for k in found}
