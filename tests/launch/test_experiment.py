@@ -8,7 +8,7 @@ from infojax.errors import UserError
 from launch import experiment, experiments
 
 NAMES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-SWEEPABLE = ("grokking", "semisupervised", "supervised")
+SWEEPABLE = ("grokking", "semisupervised", "similarity", "supervised")
 
 
 @pytest.mark.parametrize("name", NAMES)
