@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from infojax import training
@@ -32,10 +33,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Trains all seeds, draws the figures and writes the summary."""
     check(config)
     program = build(config)
-    if len(set(_images(program, config)[1].tolist())) < 2:
+    labels = _images(program, config)[1]
+    if not 1 < len(np.unique(labels)) < len(labels):
         raise UserError(
-            f"similarity_images = {config.similarity_images}: these images are of one class; "
-            "use more"
+            f"similarity_images = {config.similarity_images}: these images are of one class, or no "
+            "two of them share a class; use more"
         )
     about = {"model": model_name(config)}
     n = config.metric_batch_sizes[0]

@@ -44,6 +44,13 @@ def test_summary_and_figure(whole):
     assert [axis.get_ylabel() for axis in figure.axes][:2] == ["accuracy", "matrix entropy (nats)"]
 
 
+def test_images_that_cannot_be_compared(tmp_path):
+    config = get_config("smoke")
+    config.similarity_images = 2
+    with pytest.raises(UserError, match="no two of them share a class"):
+        similarity.run(config, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
