@@ -1,7 +1,8 @@
 """Forms of settings: what a setting may be, whatever it means.
 
 Flags pass more than an experiment can use: `nan`, numbers beyond 64 bits, sets, a text where a
-tuple was mistyped. Their meaning is checked by the experiment.
+tuple was mistyped. Their meaning is checked by the experiment. What a config file says itself is
+taken as it is.
 """
 
 import math
@@ -39,13 +40,27 @@ def check(config: ConfigDict, default: ConfigDict, before: str = "") -> None:
         value, like = config[name], default[name]
         if isinstance(like, ConfigDict) and isinstance(value, ConfigDict):
             check(value, like, f"{before}{name}.")
-        elif wrong := problem(value, like):
+        elif not _unchanged(value, like) and (wrong := problem(value, like)):
             raise UserError(f"{before}{name} {wrong}")
     check_amounts(config)
 
 
+def _unchanged(value: Any, like: Any) -> bool:
+    if type(value) is not type(like):
+        return False
+    try:
+        return bool(value == like or (value != value and like != like))
+    except ValueError:  # of arrays
+        return False
+
+
 def check_amounts(config: ConfigDict) -> None:
-    """Raises UserError for the first amount that no machine can serve."""
+    """Raises UserError for the first amount that no machine can serve.
+
+    Experiments of other packages give these names meanings of their own.
+    """
+    if "experiment" in config and "." in str(config.experiment):
+        return
     for name, most in _MOST.items():
         if name in config and isinstance(config[name], int) and config[name] > most:
             raise UserError(f"{name} must be at most {most}, got {config[name]}")

@@ -15,7 +15,7 @@ from launch.settings import derived
 _STUDY = ("fields", "points", "table_metrics", "point_experiment")
 # Points share their experiment and their seeds, which pair them.
 _SHARED = ("experiment", "seed", "num_seeds", *_STUDY)
-_LONGEST_NAME = 200  # bytes of a part of a path; most file systems take 255
+_LONGEST_NAME = 255  # bytes of a part of a path that file systems take
 
 
 def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:

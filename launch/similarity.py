@@ -77,21 +77,31 @@ def predictions(z: np.ndarray, v: np.ndarray) -> Measures:
 
     Returns:
       Of targets of the features, `error_from_head`, `rank_bound_from_head` and
-      `effective_bound_from_head`; of targets of the head rows, the same `_from_features`.
+      `effective_bound_from_head`; of targets of the head rows, the same `_from_features`. 0 where
+      a side is zero and has no targets.
     """
     (basis_z, rank_z), (basis_v, rank_v) = map(_column_space, (_unit_rows(z), _unit_rows(v)))
     overlap = float(np.sum((basis_z.T @ basis_v) ** 2))
-    effective_z, effective_v = effective_rank(z), effective_rank(v)
-    ranks = jnp.asarray(rank_z, effective_z.dtype), jnp.asarray(rank_v, effective_v.dtype)
-    bound = population.rank_bound
+    effective_z, effective_v = float(effective_rank(z)), float(effective_rank(v))
     return {
-        "error_from_head": 1 - overlap / rank_z,
-        "rank_bound_from_head": float(bound(*ranks)),
-        "effective_bound_from_head": float(bound(effective_z, effective_v)),
-        "error_from_features": 1 - overlap / rank_v,
-        "rank_bound_from_features": float(bound(*reversed(ranks))),
-        "effective_bound_from_features": float(bound(effective_v, effective_z)),
+        "error_from_head": _error(overlap, rank_z),
+        "rank_bound_from_head": _bound(rank_z, rank_v),
+        "effective_bound_from_head": _bound(effective_z, effective_v),
+        "error_from_features": _error(overlap, rank_v),
+        "rank_bound_from_features": _bound(rank_v, rank_z),
+        "effective_bound_from_features": _bound(effective_v, effective_z),
     }
+
+
+def _error(overlap: float, rank: int) -> float:
+    """Of targets of a side of some rank; a side of rank 0 has none."""
+    return 1 - overlap / rank if rank else 0.0
+
+
+def _bound(rank1: float, rank2: float) -> float:
+    if not rank1:
+        return 0.0
+    return float(population.rank_bound(jnp.float32(rank1), jnp.float32(rank2)))
 
 
 def _column_space(x: np.ndarray) -> tuple[np.ndarray, int]:

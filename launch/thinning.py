@@ -25,7 +25,10 @@ def thinned(run: Run) -> Run:
 
 def _extremes(history: History) -> set[float]:
     """The steps of the records to keep; of the first and the last, too."""
-    n, names = len(history), [name for name in history[-1] if name not in ("step", "seconds")]
+    if not history:
+        return set()
+    n, names = len(history), history[0].keys() | history[-1].keys()
+    names -= {"step", "seconds"}
     count = max(10, _EXTREMES // (4 * max(len(names), 1)))
     edges = np.unique([*np.linspace(0, n, count + 1), *np.geomspace(1, n, count)]).astype(int)
     found = {0, n - 1}

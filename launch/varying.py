@@ -23,7 +23,7 @@ class Outputs(NamedTuple):
 
     Attributes:
       y: labels, int32 [N].
-      layers: outputs by name, of one width, `features` among them, float32 [N, d].
+      layers: outputs by name, `features` [N, d] among them, float32 [N, d or more].
       logits: float32 [N, C].
       w: head rows, float32 [C, d].
     """
@@ -40,9 +40,9 @@ class Outputs(NamedTuple):
 
 
 def outputs(run: Trained, split: Split, layers: list[str]) -> Outputs:
-    """Returns the outputs of a network on a split, layers with zero columns up to one width."""
+    """Returns the outputs of a network on a split, layers at least as wide as the features."""
     found = run.layers(split.images, layers)
-    width = max(z.shape[1] for z in found.values())
+    width = found["features"].shape[1]
     wide = {name: pairs.widened(z, width) for name, z in found.items()}
     return Outputs(split.labels, wide, run.features(split.images)[1], run.head[0])
 
@@ -127,7 +127,7 @@ class Varying:
         return self._of_base[n]
 
     def _extrapolated(self, n: int) -> dict[str, float | None] | None:
-        """From batches of n and n/2; None if these are too small."""
+        """From batches of n and n/2; None if these are too small, or of constant features."""
         if n % 2 or n // 2 < _SMALLEST:
             return None
         samples = len(self._outputs_of("").y)
@@ -136,7 +136,7 @@ class Varying:
         found = extrapolation.mir_of_population(
             np.stack(entropies, 1), [n // k for k in parts], samples
         )
-        return found._asdict()
+        return None if found.value is None else found._asdict()
 
 
 def varied(found: Outputs, factor: str, value: str) -> Pair:

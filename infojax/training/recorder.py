@@ -70,6 +70,7 @@ class Recorder:
         self._mirrors = [begin(workdir) for begin in _mirrors.get() if processes.first()]
         self._lines: records.Lines | None = None
         self._step = -1
+        self._last = -1
         self._started = time.monotonic()
 
     def resume(self, step: int, recorded: Iterable[int] | None = None) -> Record:
@@ -110,6 +111,7 @@ class Recorder:
         last: Record = json.loads(lines.line(kept[-1])) if kept else {}
         self._started = time.monotonic() - last.get("seconds", 0.0)
         self._step = step
+        self._last = int(last.get("step", -1))
         return last
 
     def steps(self) -> list[int]:
@@ -122,11 +124,22 @@ class Recorder:
         return self._lines.steps
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Records metrics at a step; both files are complete after every call."""
+        """Records metrics at a step; both files are complete after every call.
+
+        Raises:
+          ValueError: the step does not follow the one before, or a metric is no finite number: such
+            records could not be read.
+        """
         if not processes.first():
             return
         seconds = round(time.monotonic() - self._started, 3)
         record = {"step": step, "seconds": seconds, **metrics}
+        problem = records.problem(record)
+        if step <= self._last:
+            problem = f"step {self._last} is recorded already; record its metrics together"
+        if problem:
+            raise ValueError(f"the metrics of step {step} cannot be recorded: {problem}")
+        self._last = step
         storage.append_line(self._path, record)
         if _HAS_EVENTS:
             self._write_event(step, metrics)

@@ -100,7 +100,7 @@ def _together(lines: list[bytes]) -> list[Record]:
         found = json.loads(b"[%b]" % b",".join(lines), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return []
-    fine = len(found) == len(lines) and not any(map(_problem, found))
+    fine = len(found) == len(lines) and not any(map(problem, found))
     return found if fine else []
 
 
@@ -110,8 +110,8 @@ def _one_by_one(lines: list[bytes], first: int, path: Path) -> Iterator[Record]:
             found = json.loads(line, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise _damaged(i, path, "it is no JSON of finite numbers") from error
-        if problem := _problem(found):
-            raise _damaged(i, path, problem)
+        if reason := problem(found):
+            raise _damaged(i, path, reason)
         yield found
 
 
@@ -119,8 +119,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _problem(found: Any) -> str:
-    """Why an object is no record; "" if it is one."""
+def problem(found: Any) -> str:
+    """Returns why an object is no record; "" if it is one."""
     if not isinstance(found, dict):
         return "it is no object"
     kinds = set(map(type, found.values()))

@@ -34,7 +34,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     (_, evaluated), *_ = splits.items()
     names = networks[0].layer_names(evaluated.images)
     blocks = [name for name in names if "/" not in name]
-    settings = _settings(config, networks[0], evaluated)
+    settings = _settings(config, networks[0], splits, blocks)
     points = varying.values(settings, list(splits)[1:], blocks)
     keys = [(each.seed, each.step, *point) for each in networks for point in points]
     with Ledger(workdir, ("seed", "step", "factor", "value"), keys, ("seed", "step")) as book:
@@ -107,12 +107,21 @@ def read_splits(run: Trained, config: ConfigDict) -> dict[str, Split]:
     return chosen
 
 
-def _settings(config: ConfigDict, run: Trained, evaluated: Split) -> varying.Settings:
+def _settings(
+    config: ConfigDict, run: Trained, splits: dict[str, Split], blocks: list[str]
+) -> varying.Settings:
     """How points are measured, once it is known to be possible."""
-    (num_classes, width), number = run.head[0].shape, len(evaluated.labels)
-    if config.batch_size > number:
-        raise UserError(f"batch_size = {config.batch_size} exceeds the {number} images")
-    if min(number, width * min(num_classes, width)) > _DENSE:
+    evaluated = next(iter(splits.values()))
+    (num_classes, d), number = run.head[0].shape, len(evaluated.labels)
+    kept = (varying.imbalanced(evaluated.labels, num_classes, r) for r in config.imbalances)
+    fewest = min(map(len, [*(split.labels for split in splits.values()), *kept]))
+    if config.batch_size > fewest:
+        raise UserError(
+            f"batch_size = {config.batch_size} exceeds the {fewest} images of the smallest point "
+            "(a split, or classes of unequal size)"
+        )
+    width = max(z.shape[1] for z in run.layers(evaluated.images[:1], blocks).values())
+    if min(number, width * min(num_classes, d)) > _DENSE:
         raise UserError(
             f"eigenvalues of {width} features times {num_classes} classes take too long; set "
             f"images to {_DENSE} at most"
@@ -150,6 +159,14 @@ def check(config: ConfigDict) -> None:
         raise UserError(f"orders must hold positive numbers or 'inf', got {tuple(config.orders)}")
     if not all(ratio >= 1 for ratio in config.imbalances):
         raise UserError("imbalances must hold ratios of at least 1")
+    labels = {
+        "batch_sizes": config.batch_sizes,
+        "orders": [float(order) for order in config.orders],
+        "imbalances": [f"{ratio:g}" for ratio in config.imbalances],
+    }
+    for name, values in labels.items():
+        if len(set(values)) < len(values):
+            raise UserError(f"{name} must hold every value once, got {tuple(config[name])}")
 
 
 def _is_positive(text: Any) -> bool:

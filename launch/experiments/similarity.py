@@ -80,11 +80,14 @@ def _with_similarity(
     forward = jax.jit(classification.make_forward(program.model, program.data))
 
     def measured(replicated: training.TrainState) -> training.Metrics:
+        metrics = evaluate(replicated)
         state = training.single(replicated)
         params = classification.evaluated_params(state)
         z, _ = forward(params, state.model_state, images)
         head, _ = program.model.head_of(params)
+        if not np.all(np.isfinite(z)):  # nor is a metric, which ends the run with the reason
+            return metrics
         found = similarity.measure(*jax.device_get((z, labels, head)))
-        return evaluate(replicated) | {f"{program.split}/{k}": x for k, x in found.items()}
+        return metrics | {f"{program.split}/{k}": x for k, x in found.items()}
 
     return measured

@@ -13,11 +13,11 @@ class Extrapolation(NamedTuple):
     """An estimate of the MIR of all samples.
 
     Attributes:
-      value: the estimate.
+      value: the estimate; None where one side has no entropy, or chance leaves no room.
       half_width: of the 95 % interval around it; None if the batches are too small or too few.
     """
 
-    value: float
+    value: float | None
     half_width: float | None
 
 
@@ -51,6 +51,8 @@ def mir_of_population(
       num_samples: N, at least n.
     """
     u = 1 / np.asarray(sizes, float) - 1 / num_samples
+    if not _has_scale(entropies.mean(0)):
+        return Extrapolation(None, None)
     whole = _estimates(entropies.mean(0), u, sizes[0], num_samples)
     groups = len(entropies)
     if groups < 3 or whole.chance > _LARGEST_CHANCE:
@@ -65,6 +67,13 @@ def mir_of_population(
     sampling = stats.t.ppf(0.975, groups - 1) * error
     width = sampling + abs(whole.line - whole.constant) + whole.chance_of_all
     return Extrapolation(whole.line, float(width))
+
+
+def _has_scale(entropies: np.ndarray) -> bool:
+    """Whether both sides vary, and MIR of permuted samples is below 1."""
+    of_features, of_head, _, permuted = entropies.T
+    smaller = np.minimum(of_features, of_head)
+    return bool(np.all(smaller > 1e-6) and np.all(np.maximum(of_features, of_head) < permuted))
 
 
 class _Estimates(NamedTuple):

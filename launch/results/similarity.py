@@ -25,6 +25,7 @@ _PAIRS = (
     ("entropy_features", "accuracy", 1),
 )
 _ROUNDING = 1e-6  # of errors and bounds
+_FEW = 5  # evaluations, below which a rank correlation says nothing
 _INTERVAL = ("mean", "low", "high")
 _WORDS = {
     "within_class_entropy": "entropy within classes",
@@ -51,20 +52,20 @@ def summarize(histories: Sequence[History], split: str, n: int) -> dict[str, Any
     Returns:
       `observations`; `prediction`, the mean absolute error of the accuracy by measure and seed.
     """
-    curves = [_curves(history, split) for history in histories]
+    curves = [_curves(history, split, 0) for history in histories]
     found = {f"{x}_{y}": _correlated(curves, x, y, sign) for x, y, sign in _PAIRS}
     predicted = _predictions(curves, n)
     found |= _compared(predicted, n)
-    found |= _bounds(curves)
+    found |= _bounds([_curves(history, split, -1) for history in histories])
     return {
         "observations": written([found]),
         "prediction": {name: list(errors) for name, errors in predicted.items()},
     }
 
 
-def _curves(history: History, split: str) -> dict[str, np.ndarray]:
-    """The measures of the split by name, over the evaluations after step 0."""
-    trained = [record for record in history if record["step"] > 0]
+def _curves(history: History, split: str, after: int) -> dict[str, np.ndarray]:
+    """The measures of the split by name, over the evaluations after a step."""
+    trained = [record for record in history if record["step"] > after]
     prefix = f"{split}/"
     names = [name for name in trained[0] if name.startswith(prefix)]
     return {n.removeprefix(prefix): np.array([r[n] for r in trained]) for n in names}
@@ -75,7 +76,8 @@ def _correlated(curves: list[dict[str, np.ndarray]], x: str, y: str, sign: int) 
     values = [comparisons.rank_correlation(c[x], c[y])["correlation"] for c in curves]
     text = f"rank correlation over training of {_WORDS[x]} and {_WORDS[y]}"
     text += f" ({'positive' if sign > 0 else 'negative'})"
-    known = [value for value in values if value is not None]
+    few = len(curves[0][x]) < _FEW
+    known = [] if few else [value for value in values if value is not None]
     if not known:
         return Observation(text, None)
     found = comparisons.difference(known, np.zeros(len(known)))

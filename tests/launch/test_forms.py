@@ -56,6 +56,15 @@ def test_fitting(change):
     forms.check(ConfigDict(DEFAULT | change), ConfigDict(DEFAULT))
 
 
+def test_what_a_config_file_says_itself():
+    """Forms that no flag may pass, and names whose limits are those of the models here."""
+    own = {"none": None, "list": [1, 2], "inf": float("inf"), "nan": float("nan"), "big": 2**40}
+    own |= {"text": "a\nb", "part": {"none": None}, "num_groups": 32, "experiment": "mine.own"}
+    forms.check(ConfigDict(own), ConfigDict(own))
+    with pytest.raises(UserError, match="inf must be finite"):
+        forms.check(ConfigDict(own | {"inf": -float("inf")}), ConfigDict(own))
+
+
 @pytest.mark.parametrize(("change", "message"), REFUSED, ids=[m for _, m in REFUSED])
 def test_refused_in_one_line(change, message):
     with pytest.raises(UserError) as caught:

@@ -45,6 +45,14 @@ def test_predictions_agree_with_least_squares(found):
     assert found["rank_bound_from_features"] == 0
 
 
+def test_a_side_without_directions():
+    """A head of zeros, as some start with, and dead features: no target, nothing predicted."""
+    found = similarity.predictions(Z, 0 * W[Y])
+    assert found["error_from_head"] == found["rank_bound_from_head"] == 1
+    assert found["error_from_features"] == found["rank_bound_from_features"] == 0
+    assert similarity.predictions(0 * Z, W[Y])["error_from_features"] == 1
+
+
 def test_at_collapse():
     """Features that are the head rows of their classes: no error, one cluster per class."""
     w = np.eye(3, 5, dtype=np.float32)

@@ -39,6 +39,23 @@ def test_records(recorder, tmp_path):
     assert read_records(tmp_path) == lines
 
 
+@pytest.mark.parametrize(
+    ("step", "metrics", "message"),
+    [
+        (5, {"a": 1.0}, "step 5 is recorded already"),
+        (4, {"a": 1.0}, "step 5 is recorded already"),
+        (6, {"a": float("nan")}, "not finite"),
+        (6, {"a": True}, "'a' is no number"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(recorder, tmp_path, step, metrics, message):
+    writer = recorder()
+    _write(writer, 0, 5)
+    with pytest.raises(ValueError, match=message):
+        writer.write(step, metrics)
+    assert [record["step"] for record in read_records(tmp_path)] == [0, 5]
+
+
 def test_no_records(tmp_path):
     assert read_records(tmp_path) == []
 

@@ -98,7 +98,11 @@ def test_parameters_before_training_are_those_of_the_seed(trained):
         ({"orders": ("1", "x")}, "orders must hold positive numbers"),
         ({"batch_sizes": (1,)}, "batch_sizes must hold sizes of at least 2"),
         ({"imbalances": (0.5,)}, "imbalances must hold ratios of at least 1"),
-        ({"batch_size": 512}, "batch_size = 512 exceeds the 64 images"),
+        ({"batch_sizes": (16, 16)}, "batch_sizes must hold every value once"),
+        ({"orders": ("1", "1.0")}, "orders must hold every value once"),
+        ({"imbalances": (2.0, 2.0000001)}, "imbalances must hold every value once"),
+        ({"batch_size": 512}, r"batch_size = 512 exceeds the \d+ images of the smallest point"),
+        ({"images": 40}, r"batch_size = 32 exceeds the \d+ images of the smallest point"),
     ],
 )
 def test_refused_settings(trained, tmp_path, changes, message):

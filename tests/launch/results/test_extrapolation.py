@@ -106,3 +106,12 @@ def test_interval_covers_the_population():
 def test_interval_covers_larger_populations(samples, d, c, n, groups):
     found = coverage(200, samples, d, c, n, groups)
     assert len(found) > 100 and np.mean(found[:, 0]) >= 0.95
+
+
+@pytest.mark.parametrize(
+    "entropies", [[0.0, 2.0, 2.0, 2.0], [2.0, 0.0, 2.0, 2.0], [1.0, 2.0, 2.0, 2.0]]
+)
+def test_without_a_scale(entropies):
+    """Constant features or head rows, and labels that no permutation changes."""
+    given = np.tile(entropies, (4, 2, 1))
+    assert mir_of_population(given, (64, 32), 1_000) == (None, None)

@@ -68,6 +68,20 @@ def test_bounds(summary):
     assert {name: _holds(summary, name) for name in holds} == holds
 
 
+def test_bounds_hold_at_initialisation_too():
+    """Step 0 is part of training for them, unlike for correlations."""
+    history = _history(0)
+    history[0]["test/effective_bound_from_features"] = 0.5
+    summary = similarity.summarize([history, _history(1)], "test", 64)
+    assert _holds(summary, "effective_bound_from_features") is False
+    assert _holds(summary, "class_mean_entropy_accuracy") is True
+
+
+def test_few_evaluations():
+    summary = similarity.summarize([_history(s)[:5] for s in range(3)], "test", 64)
+    assert summary["observations"]["class_mean_entropy_accuracy"]["measured"] == [None]
+
+
 def test_one_seed():
     """No interval, and no other seed to predict from."""
     summary = similarity.summarize([_history(0)], "test", 64)
