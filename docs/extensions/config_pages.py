@@ -10,7 +10,7 @@ _PAGE = """# {name}
 {title}
 
 ```sh
-python -m launch --config={name}:VARIANT
+python -m launch --config={name}:{first}
 ```
 
 | variant | time, what it shows |
