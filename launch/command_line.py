@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from infojax.errors import UserError
 from launch import config_files, forms, help_text, listing
-from launch.settings import Settings, copied
+from launch.settings import Settings, copied, nearest
 
 _DEFAULT_CONFIG = "grokking"
 _CONFIG = ("--config", "-config")
@@ -103,7 +103,7 @@ def _flags(config: ConfigDict, arguments: list[str]) -> tuple[flags.FlagValues, 
 
 def _nearest_flag(name: str, config: ConfigDict) -> str:
     known = {flag: f"--{flag}" for flag in help_text.FLAGS}
-    return config_files.nearest(name, known | {f: f"--config.{f}" for f in config})
+    return nearest(name, known | {f: f"--config.{f}" for f in config})
 
 
 def _check_overrides(config: ConfigDict, arguments: list[str]) -> None:
@@ -121,7 +121,7 @@ def _check_field(config: ConfigDict, path: str) -> None:
             raise UserError(f"the field {before[:-1]} = {value!r} has no fields of its own")
         if field not in value:
             known = {f: f"--config.{before}{f}" for f in value}
-            hint = config_files.nearest(field, known) or "; --help with --config lists them"
+            hint = nearest(field, known) or "; --help with --config lists them"
             raise UserError(f"the config has no field {before + field!r}{hint}")
         value, before = value[field], f"{before}{field}."
 

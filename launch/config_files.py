@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from infojax.errors import UserError
 from launch import runs
-from launch.settings import nearest as nearest
+from launch.settings import nearest
 
 DIRECTORY = Path(__file__).parents[1] / "configs"
 
