@@ -10,7 +10,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import augmentation, grokking, images, machine, metrics, plots, population
+from benchmarks import (
+    augmentation,
+    eigenproblems,
+    grokking,
+    images,
+    machine,
+    metrics,
+    plots,
+    population,
+)
 
 _SECTIONS = {
     "metrics": metrics,
@@ -18,6 +27,7 @@ _SECTIONS = {
     "grokking": grokking,
     "augmentation": augmentation,
     "images": images,
+    "eigenproblems": eigenproblems,
 }
 
 

@@ -78,6 +78,17 @@ def _infojax(problem: Problem, gradient: bool) -> Run:
     return _jitted(ratios, problem, gradient)
 
 
+def _squarings(problem: Problem, gradient: bool) -> Run:
+    """By matrix products alone, as information losses do on request."""
+    from infojax import interplay, squarings
+
+    def ratios(z, y, w):
+        result = interplay(z, w[y], entropy=squarings.product_entropy)
+        return result.mir, result.hdr
+
+    return _jitted(ratios, problem, gradient)
+
+
 def _population(problem: Problem, gradient: bool) -> Run:
     """Estimates to a relative standard error of 1e-3 where dense eigenvalues take too long."""
     from infojax import population
@@ -245,6 +256,7 @@ def _ratios(a: float, b: float, joint: float) -> tuple[float, float]:
 
 CONTENDERS: dict[str, Callable[[Problem, bool], Run]] = {
     "infojax": _infojax,
+    "infojax.squarings": _squarings,
     "infojax.population": _population,
     FLOOR: _lapack,
     "numpy n×n": _numpy,

@@ -113,6 +113,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.mi_weight = 0.0  # of the mutual information, to be maximised (minimised if negative)
     config.id_weight = 0.0  # of the entropy difference, to be minimised
     config.information_batch_size = 256  # training examples in these two, drawn every step
+    config.information_entropy = "eigenvalues"  # of the loss; or "squarings": products alone
     config.information_until = ""  # "generalisation": off once test accuracy exceeds 0.99
     config.gradient_filter = "none"  # grokfast_ema, grokfast_ma, orthogonal
     config.grokfast_alpha = 0.98  # decay of the average of grokfast_ema

@@ -94,6 +94,7 @@ def base(dataset: str) -> ConfigDict:
     config.mi_weight = 0.0  # the paper does not give the weights of its Table 2
     config.id_weight = 0.0  # of the entropy difference, to be minimised
     config.information_terms = "entropies"  # I and |ΔH| in nats; or "ratios": MIR and HDR
+    config.information_entropy = "eigenvalues"  # of the loss; or "squarings": products alone
 
     config.eval_every = 2**20 // 100  # steps between records
     config.eval_batch_size = 512  # images per forward pass

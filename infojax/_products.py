@@ -21,3 +21,14 @@ def scaled(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array
     power = jax.lax.reduce_precision(largest / 2, exponent_bits=limits.nexp, mantissa_bits=0)
     # XLA may multiply by the reciprocal, which beyond a quarter of the range would be flushed to 0.
     return x / jnp.clip(power, limits.tiny, 2.0 ** (limits.maxexp - 3))
+
+
+def unit_trace(k: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns `K / tr K` of matrices [..., n, n] of any scale, and which are finite, bool [...].
+
+    A zero matrix stays zero; a negative trace is not valid either.
+    """
+    k = scaled(k, (-2, -1))  # no sum below overflows or vanishes
+    trace = jnp.trace(k, axis1=-2, axis2=-1)
+    valid = jnp.isfinite(jnp.sum(k, (-2, -1))) & (trace >= 0)
+    return k / jnp.where(trace == 0, 1, trace)[..., None, None], valid

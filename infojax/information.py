@@ -3,6 +3,9 @@
 Entropies are in nats, of Gram matrices normalised to unit trace.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +15,8 @@ from infojax import _checks, moments, spectrum
 from infojax._meshes import replicated
 from infojax._products import matmul, scaled
 from infojax.matrices import Interplay, combine
+
+Entropy = Callable[..., jax.Array]  # of a product X Xᵀ [..., n, n], with a keyword alpha
 
 
 @replicated
@@ -72,7 +77,12 @@ def effective_rank(z: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
 
 @replicated
 def interplay(
-    z: ArrayLike, v: ArrayLike, alpha: float = 1.0, *, mask: ArrayLike | None = None
+    z: ArrayLike,
+    v: ArrayLike,
+    alpha: float = 1.0,
+    *,
+    mask: ArrayLike | None = None,
+    entropy: Entropy = spectrum.product_entropy,
 ) -> Interplay:
     """Entropies, mutual information, MIR and HDR of two representations of the same samples.
 
@@ -84,6 +94,8 @@ def interplay(
       v: features or head rows of the same samples, floating [n, e] or [..., e].
       alpha: order, a positive Python number or `math.inf`.
       mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
+      entropy: of a product X Xᵀ and of order alpha, by an eigensolver unless it is
+        `infojax.squarings.product_entropy`, by matrix products alone.
 
     Returns:
       An `Interplay` of scalars. A sample whose row in z (or v) is zero is ignored in the entropy
@@ -108,7 +120,7 @@ def interplay(
     _checks.same_dtype("z", z, "v", v)
     kept = _checks.mask(mask, shape)
     z_hat, v_hat = (moments.unit_rows(_kept(x, kept)) for x in (z, v))
-    return _interplay_of_unit_rows(z_hat, v_hat, alpha)
+    return _interplay_of_unit_rows(z_hat, v_hat, functools.partial(entropy, alpha=alpha))
 
 
 @replicated
@@ -156,7 +168,8 @@ def sample_interplay(
     z_hat = moments.unit_rows(z)
     if w.shape[0] > z.shape[0]:
         rows = _checks.nan_unless(jnp.all(jnp.isfinite(w)), _rows_of_labels(w, y))
-        result = _interplay_of_unit_rows(z_hat, moments.unit_rows(rows), alpha)
+        entropy = functools.partial(spectrum.product_entropy, alpha=alpha)
+        result = _interplay_of_unit_rows(z_hat, moments.unit_rows(rows), entropy)
     else:
         result = _interplay_by_class(z_hat, y, moments.unit_rows(w), alpha)
     return Interplay(*(_checks.nan_unless(valid, field) for field in result))
@@ -236,7 +249,9 @@ def _kept(x: jax.Array, mask: jax.Array | None) -> jax.Array:
     return x if mask is None else jnp.where(mask[:, None], x, 0)
 
 
-def _interplay_of_unit_rows(z_hat: jax.Array, v_hat: jax.Array, alpha: float) -> Interplay:
+def _interplay_of_unit_rows(
+    z_hat: jax.Array, v_hat: jax.Array, entropy: Callable[[jax.Array], jax.Array]
+) -> Interplay:
     n, d = z_hat.shape
     if n <= d * v_hat.shape[1]:
         joint = moments.outer_product(z_hat) * moments.outer_product(v_hat)
@@ -244,9 +259,9 @@ def _interplay_of_unit_rows(z_hat: jax.Array, v_hat: jax.Array, alpha: float) ->
         products = (z_hat[:, :, None] * v_hat[:, None, :]).reshape(n, -1)
         joint = moments.outer_product(products.T)
     return combine(
-        spectrum.product_entropy(moments.smaller_product(z_hat), alpha),
-        spectrum.product_entropy(moments.smaller_product(v_hat), alpha),
-        spectrum.product_entropy(joint, alpha),
+        entropy(moments.smaller_product(z_hat)),
+        entropy(moments.smaller_product(v_hat)),
+        entropy(joint),
     )
 
 

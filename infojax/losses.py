@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from infojax import _checks
+from infojax import _checks, spectrum
 from infojax._meshes import replicated
 from infojax.alignment import cross_modal_alignment as cross_modal_alignment
-from infojax.information import interplay
+from infojax.information import Entropy, interplay
 from infojax.matrices import Interplay
 
 
@@ -21,6 +21,7 @@ def information_loss(
     axis_name: str | None = None,
     *,
     mask: ArrayLike | None = None,
+    entropy: Entropy = spectrum.product_entropy,
 ) -> jax.Array:
     """Information terms of the training loss, `-λ_mi I(G(Z); G(V)) + λ_id |H(G(Z)) - H(G(V))|`.
 
@@ -37,6 +38,7 @@ def information_loss(
       id_weight: λ_id, weight of the entropy difference, to be minimised.
       axis_name: mapped axis that the batch is split over, if any.
       mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
+      entropy: of a product X Xᵀ; `infojax.squarings.product_entropy` needs no eigensolver.
 
     Returns:
       Loss in nats []. Finite, with finite derivatives, for any finite z and v.
@@ -52,7 +54,7 @@ def information_loss(
     >>> round(float(information_loss(jnp.eye(2), jnp.eye(2), 1.0, 1.0)), 4)  # -log 2
     -0.6931
     """
-    shared = global_interplay(z, v, axis_name, mask=mask)
+    shared = global_interplay(z, v, axis_name, mask=mask, entropy=entropy)
     difference = jnp.abs(shared.entropy_z - shared.entropy_v)
     return id_weight * difference - mi_weight * shared.mutual_information
 
@@ -64,6 +66,7 @@ def global_interplay(
     axis_name: str | None = None,
     *,
     mask: ArrayLike | None = None,
+    entropy: Entropy = spectrum.product_entropy,
 ) -> Interplay:
     """Interplay of the samples of all replicas, for losses composed of its fields.
 
@@ -72,6 +75,7 @@ def global_interplay(
       v: head rows of the same samples, floating [n, e] or [..., e].
       axis_name: as in `information_loss`, which also describes how to combine gradients.
       mask: as in `information_loss`.
+      entropy: as in `information_loss`.
 
     Returns:
       An `Interplay` of scalars, the same on every replica.
@@ -85,7 +89,7 @@ def global_interplay(
     """
     if axis_name is not None:
         z, v, mask = jax.lax.all_gather((z, v, mask), axis_name, tiled=True)
-    return interplay(z, v, mask=mask)
+    return interplay(z, v, mask=mask, entropy=entropy)
 
 
 def cross_entropy(

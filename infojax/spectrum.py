@@ -21,7 +21,7 @@ from infojax._eigenvalues import (
     is_null,
     rounding,
 )
-from infojax._products import matmul, scaled
+from infojax._products import matmul, scaled, unit_trace
 
 
 def entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
@@ -85,17 +85,16 @@ def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
 
 def _normalised_entropy(k: ArrayLike, alpha: float, of_product: bool) -> jax.Array:
     alpha = _checks.order(alpha)
-    k = scaled(_checks.square("k", k), (-2, -1))  # no sum below overflows or vanishes
+    k = _checks.square("k", k)
+    p, valid = unit_trace(k)
     if not of_product:
-        k = (k + jnp.swapaxes(k, -1, -2)) / 2
-    trace = jnp.trace(k, axis1=-2, axis2=-1)
-    p = k / jnp.where(trace == 0, 1, trace)[..., None, None]
+        p = (p + jnp.swapaxes(p, -1, -2)) / 2
     if alpha == 2:  # the Frobenius norm needs no eigenvalues
         value = _purity_entropy(p)
     else:
         check_size(k)
         value = _entropy(alpha, of_product, p)
-    return _checks.nan_unless(jnp.isfinite(jnp.sum(k, (-2, -1))) & (trace >= 0), value)
+    return _checks.nan_unless(valid, value)
 
 
 def entropy_of_spectrum(w: ArrayLike, alpha: float = 1.0) -> jax.Array:

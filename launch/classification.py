@@ -241,3 +241,4 @@ def check_shared(config: ConfigDict) -> None:
         raise UserError("population_splits may hold 'train', 'test' and 'validation' only")
     check_below_one(config, "ema_decay", "momentum")
     check_choice(config, "compute_dtype", ("float32", "bfloat16"))
+    check_choice(config, "information_entropy", tuple(updates.ENTROPIES))

@@ -90,6 +90,7 @@ def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) ->
     """`CE + w_u L_u + w_f L_f - λ_mi I + λ_id |ΔH|` of a batch that is drawn here."""
     b = config.batch_size // jax.device_count()
     m = config.unlabelled_ratio * b
+    entropy = updates.ENTROPIES[config.information_entropy]
 
     def loss_fn(params, model_state, source: Source, index):
         batch = _drawn(config, source, index)
@@ -109,7 +110,11 @@ def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) ->
             terms |= found
             z = jnp.concatenate([z, features[b + m :]])
             y, mask = (jnp.concatenate(x) for x in ((y, pseudo.labels), (mask, pseudo.mask)))
-        information = _information_terms(z, y, mask, model.head_of(params)[0])
+        passing, targets = mask[:, None], model.head_of(params)[0][y]  # zero rows do not count
+        shared = losses.global_interplay(
+            passing * z, passing * targets, training.AXIS, entropy=entropy
+        )
+        information = updates.information_terms(shared)
         loss += (
             source.weights.id * information["entropy_difference"]
             - source.weights.mi * information["mutual_information"]
@@ -169,11 +174,3 @@ def _unlabelled_terms(
         counts[0] / jnp.maximum(counts[1], 1),
     )
     return state, _Pseudo(labels, mask), dict(zip(_UNLABELLED_TERMS, values, strict=True))
-
-
-def _information_terms(z: jax.Array, y: jax.Array, mask: jax.Array, w: jax.Array) -> training.Terms:
-    """Information terms of the samples of all replicas that pass: zero rows do not count."""
-    passing = mask[:, None]
-    return updates.information_terms(
-        losses.global_interplay(passing * z, passing * w[y], training.AXIS)
-    )

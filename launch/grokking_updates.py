@@ -20,6 +20,7 @@ from infojax.methods import gradients
 from infojax.training import TrainState
 from launch.grokking_measures import Outputs
 from launch.settings import check_at_least, check_below_one, check_choice
+from launch.updates import ENTROPIES
 
 LOSSES = {
     "margin": losses.cross_entropy,
@@ -83,7 +84,9 @@ def _information(
     rows = shuffled_epochs(key, positions, len(drawn.examples.results))
     features, _ = outputs(params, drawn.examples.operands[rows])
     head = params["unembed"][drawn.examples.results[rows]]
-    return losses.information_loss(features, head, config.mi_weight, config.id_weight)
+    weights = config.mi_weight, config.id_weight
+    entropy = ENTROPIES[config.information_entropy]
+    return losses.information_loss(features, head, *weights, entropy=entropy)
 
 
 def _make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -152,6 +155,7 @@ def check(config: ConfigDict) -> None:
     check_choice(config, "gradient_filter", ("none", *_FILTERS))
     check_choice(config, "precision", _PRECISIONS)
     check_choice(config, "information_until", _UNTIL)
+    check_choice(config, "information_entropy", tuple(ENTROPIES))
     check_at_least(config, {"stop_after": 0, "grokfast_window": 1, "information_batch_size": 2})
     for name, most in {"learning_rate": 1e3, "weight_decay": 1e3, "beta1": 1, "beta2": 1}.items():
         if not 0 <= config[name] < most:

@@ -17,6 +17,7 @@ _OLDER = {
     "wide_resnet_form": "tensorflow",
     "image_size": 0,
     "stream": False,
+    "information_entropy": "eigenvalues",
     "chance_permutations": 0,
 }
 # What grokking ran before these were settings.
@@ -27,6 +28,7 @@ _OLDER_GROKKING = {
     "mi_weight": 0.0,
     "id_weight": 0.0,
     "information_batch_size": 256,
+    "information_entropy": "eigenvalues",
     "information_until": "",
     "gradient_filter": "none",
     "grokfast_alpha": 0.98,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from infojax import losses, training
+from infojax import losses, spectrum, squarings, training
 from infojax.data import images
 from infojax.data.augment import flip_and_crop
 from infojax.data.sampling import shuffled_epochs
@@ -15,6 +15,7 @@ from infojax.errors import UserError
 from infojax.matrices import Interplay
 from infojax.models.classifier import Classifier
 
+ENTROPIES = {"eigenvalues": spectrum.product_entropy, "squarings": squarings.product_entropy}
 INFORMATION_TERMS = ("mutual_information", "entropy_difference", "mir", "hdr")
 _TERMS = ("cross_entropy", *INFORMATION_TERMS, "accuracy")
 WHY_NOT_LONGER = "the learning rate follows a cosine over num_steps"
@@ -112,6 +113,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) -> training.LossFn:
     """`CE - λ_mi I + λ_id |ΔH|` of a batch that is drawn here; with "ratios", MIR and HDR."""
     size = config.batch_size // (config.accumulate_steps * jax.device_count())
+    entropy = ENTROPIES[config.information_entropy]
     n, ratios = len(data.train.labels), config.information_terms == "ratios"
 
     def loss_fn(params, model_state, source: Source, index):
@@ -127,7 +129,8 @@ def _make_loss(config: ConfigDict, model: Classifier, data: images.ImageData) ->
         y, weights = source.labels[rows], source.weights
         z, logits, model_state = model.apply(params, model_state, standardise(data, batch), True)
         ce = jnp.mean(losses.cross_entropy(logits, y, weights.smoothing))
-        shared = losses.global_interplay(z, model.head_of(params)[0][y], training.AXIS)
+        targets = model.head_of(params)[0][y]
+        shared = losses.global_interplay(z, targets, training.AXIS, entropy=entropy)
         terms = information_terms(shared)
         gain, cost = ("mir", "hdr") if ratios else INFORMATION_TERMS[:2]
         loss = ce - weights.mi * terms[gain] + weights.id * terms[cost]

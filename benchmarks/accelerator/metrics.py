@@ -12,7 +12,7 @@ from benchmarks import contenders, problems
 from benchmarks.accelerator import torch_side
 from benchmarks.accelerator.context import Context, Measurement
 from benchmarks.accelerator.timing import median_seconds, timed
-from infojax import _eigenvalues
+from infojax import _eigenvalues, squarings
 
 _D, _CLASSES = 128, 10
 _SIZES = (64, 256, 1024, 4096, 16384)
@@ -23,10 +23,18 @@ _MATRICES = ((64, 1), (64, 64), (256, 1), (256, 64), (1280, 1), (4096, 1))  # si
 _SMALL = (16,), ((16, 4),)
 
 Solver = Callable[[jax.Array], Any]
-# How infojax's metrics get eigenvalues; its gradients need vectors; and other ways to both.
+
+
+def _by_squarings(k: jax.Array) -> Any:
+    return jax.value_and_grad(lambda k: jnp.sum(squarings.product_entropy(k)))(k)
+
+
+# How infojax's metrics get eigenvalues; its gradients need vectors, or squarings, which give the
+# entropy too; and other ways to eigenvalues and vectors.
 _SOLVERS: dict[str, Solver] = {
     "infojax, values": _eigenvalues.eigenvalues,
     "infojax, vectors": _eigenvalues.decomposition,
+    "squarings, entropy and gradient": _by_squarings,
     "tridiagonal and bisection, values": _eigenvalues._by_bisection,
     "Jacobi, vectors": lambda k: jax.lax.linalg.eigh(
         k, implementation=jax.lax.linalg.EighImplementation.JACOBI

@@ -1,0 +1,112 @@
+r"""Entropy of the spectrum of a matrix by matrix products alone, without an eigensolver.
+
+With `P = V diag(w) Vᵀ` the entropy is `-⟨P, log P⟩` and its gradient `-log P`, up to a constant.
+The logarithm is an integral over time scales. Its trapezoidal rule on a grid of powers of two
+converges so fast that a step of `log 2` leaves 1e-6, and each of its terms is the square of the one
+before:
+
+.. math:: -\log x = \int_0^\infty (e^{-xt} - e^{-t}) \frac{dt}{t}
+   \approx c + \sum_{k=0}^{m-1} a_k (1 - x)^{2^k}, \qquad 0 < x \le 1/4,
+
+with `a_k = log 2` but for the first three, which with c are fitted and stand for the earlier terms.
+Eigensolvers are sequential; products are what accelerators do best.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from infojax import _checks
+from infojax._products import matmul, unit_trace
+
+# Minimax over (0, 1/4], found by linear programming; the error is 1.14e-6.
+_CONSTANT = 0.00810026
+_FIRST = (math.log(2) + 0.25654326, math.log(2) - 0.03630927, math.log(2) + 0.00230786)
+
+
+def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
+    r"""Matrix entropy of a product `K = X Xᵀ` by squarings, to be differentiated with respect to X.
+
+    Takes the place of `spectrum.product_entropy` in losses, where eigensolvers are slow. Values and
+    first derivatives take 21 products of n x n matrices in float32, 50 in float64; derivatives of
+    any order exist.
+
+    Args:
+      k: products X Xᵀ, float32 or float64 [..., n, n].
+      alpha: order; only 1. Order 2 needs no eigenvalues: see `spectrum.product_entropy`.
+
+    Returns:
+      Entropies in nats [...]. Beside rounding they are, in both dtypes, at most 1.2e-6 too large
+      and `1.2e-6 + 0.4 n r` too small, where `r = 4 ‖P‖ 2^-m` is the resolution, with P = K / tr K,
+      its Frobenius norm and m = 21 in float32 (`0.4 r = 8e-7 ‖P‖`), 50 in float64. In the gradient,
+      an eigenvalue below r counts as if it were about r. 0 for the zero matrix; NaN if k contains
+      NaN or inf, or if its trace is negative.
+
+    Raises:
+      ValueError: k is not square or not real; alpha is not 1.
+
+    References:
+      Trefethen & Weideman 2014, The exponentially convergent trapezoidal rule.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(product_entropy(jnp.eye(4))), 4)  # log 4
+    1.3863
+    """
+    if _checks.order(alpha) != 1:
+        raise ValueError(f"squarings give the entropy of order 1 only, got alpha = {alpha}")
+    p, valid = unit_trace(_checks.square("k", k))
+    return _checks.nan_unless(valid, _entropy(p))
+
+
+@jax.custom_jvp
+def _entropy(p: jax.Array) -> jax.Array:
+    """Returns the entropy of matrices of unit trace [..., n, n]."""
+    return jnp.sum(p * _minus_logarithm(p), (-2, -1))
+
+
+@_entropy.defjvp
+def _entropy_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (p,), (dp,) = primals, tangents
+    slope = _minus_logarithm(p)
+    value = jnp.sum(p * slope, (-2, -1))
+    # The constant is free since the trace is fixed; this one vanishes where the spectrum is flat.
+    slope -= value[..., None, None] * _identity(p)
+    return value, jnp.sum(slope * dp, (-2, -1))
+
+
+def _minus_logarithm(p: jax.Array) -> jax.Array:
+    """Returns -log P [..., n, n], cut off at the resolution; 0 for zero matrices."""
+    eye = _identity(p)
+    squares = jnp.sum(p * p, (-2, -1), keepdims=True)
+    limit = 4 * jnp.sqrt(
+        jnp.where(squares == 0, 1, squares)
+    )  # eigenvalues of p / limit: at most 1/4
+    power = eye - p / limit
+    total = (_CONSTANT - jnp.log(limit)) * eye
+    for weight in _FIRST:
+        total += weight * power
+        power = matmul(power, power)
+
+    def add(
+        state: tuple[jax.Array, jax.Array], _: None
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        total, power = state
+        return (total + power, matmul(power, power)), None
+
+    count = num_squarings(p.dtype) - len(_FIRST)
+    (rest, _), _ = jax.lax.scan(add, (jnp.zeros_like(p), power), length=count)
+    return jnp.where(squares == 0, 0, total + math.log(2) * rest)
+
+
+def _identity(p: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(jnp.eye(p.shape[-1], dtype=p.dtype), p.shape)
+
+
+def num_squarings(dtype: jax.typing.DTypeLike) -> int:
+    """Returns m; with more, a null eigenvalue's rounding would grow beyond 1."""
+    return int(np.finfo(dtype).nmant) - 2
