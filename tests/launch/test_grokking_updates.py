@@ -71,6 +71,12 @@ def test_information_of_a_training_batch_drawn_at_every_step():
     np.testing.assert_allclose(_loss(everything)[0] - _loss()[0], expected, rtol=1e-4)
 
 
+def test_information_without_an_eigensolver():
+    by_squarings = _loss((*MI, *ID, ("information_entropy", "squarings")))[0]
+    np.testing.assert_allclose(by_squarings, _loss((*MI, *ID))[0], rtol=1e-5)
+    assert by_squarings != _loss((*MI, *ID))[0]
+
+
 def test_weights_of_either_sign():
     gain, cost = _terms()
     changed = _loss((("mi_weight", -0.5), ("id_weight", -2.0)))[0] - _loss()[0]

@@ -136,6 +136,17 @@ def test_ratios_as_terms():
     np.testing.assert_allclose(state.loss, expected, rtol=1e-5)
 
 
+def test_information_losses_without_an_eigensolver():
+    """What the losses change in two updates is the same as by eigenvalues."""
+    found = {}
+    for route, weight in (("eigenvalues", 0), ("eigenvalues", 0.7), ("squarings", 0.7)):
+        settings = problem.config(information_entropy=route, mi_weight=weight, id_weight=weight)
+        state = _advanced(classification.build(settings), settings, 2)
+        found[route, weight] = problem.flat(state.params)
+    without, one, other = found.values()
+    assert 0 < np.linalg.norm(other - one) < 0.01 * np.linalg.norm(one - without)
+
+
 @pytest.mark.slow
 def test_eight_devices_equal_one():
     """Losses, gradients (through the parameters and momentum) after 1 and 20 steps."""
