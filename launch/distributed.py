@@ -16,6 +16,7 @@ from infojax.errors import UserError
 
 USAGE = "[--coordinator=HOST:PORT --num_processes=N --process_id=K]"
 _LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
+_SILENT_SECONDS = 20  # after which a process that does not answer counts as lost
 # Parts of the messages of jax's collectives and coordination service when a process is gone.
 _LOST = ("Connection reset", "Connection closed", "coordination service", "heartbeat")
 
@@ -72,6 +73,7 @@ def _initialize(coordinator: str | None, num_processes: int | None, process_id: 
                 num_processes,
                 process_id,
                 shutdown_timeout_seconds=_LEAVING_SECONDS,
+                heartbeat_timeout_seconds=_SILENT_SECONDS,
             )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]

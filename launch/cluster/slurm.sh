@@ -4,6 +4,11 @@
 #   sbatch [--nodes=N] [--gpus-per-node=G --ntasks-per-node=G] launch/cluster/slurm.sh \
 #     --config=configs/NAME.py[:VARIANT] --workdir=DIR
 #
+# In an array job, {} in an argument is the number of the task, for example of a seed:
+#
+#   sbatch --array=0-4 --gpus-per-node=1 --ntasks-per-node=1 launch/cluster/slurm.sh \
+#     --config=configs/NAME.py[:VARIANT] --config.seed={} --workdir=DIR/seed-{}
+#
 # jax finds the other processes by itself. Before the time limit, and when preempted, the job saves,
 # exits, and is requeued to resume from its checkpoint.
 #SBATCH --job-name=infojax
@@ -27,4 +32,7 @@ requeue() {
 }
 trap requeue EXIT
 
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+  set -- "${@//\{\}/$SLURM_ARRAY_TASK_ID}"
+fi
 srun --kill-on-bad-exit=1 python -m launch "$@"

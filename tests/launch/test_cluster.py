@@ -72,6 +72,21 @@ def test_slurm(tmp_path, code, again):
     assert ended == (code, "", calls)
 
 
+def test_slurm_array(tmp_path):
+    """{} is the number of the task; each is requeued by itself."""
+    commands = Commands(tmp_path, "srun", "scontrol")
+    environment = {
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_JOB_ID": "21",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "EXIT_CODE_srun": "143",
+    }
+    script = [CLUSTER / "slurm.sh", "--config.seed={}", "--workdir=a b/seed-{}", "--config.x=({)"]
+    code, error, (run, again) = commands.run(script, **environment)
+    assert (code, error, again) == (143, "", ["scontrol", "requeue", "21"])
+    assert run[-3:] == ["--config.seed=3", "--workdir=a b/seed-3", "--config.x=({)"]
+
+
 def test_slurm_options_come_first():
     """sbatch ignores options after the first command."""
     lines = (CLUSTER / "slurm.sh").read_text().splitlines()
