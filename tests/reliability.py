@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from launch import config_files
 from tests import reliability_faults as faults, reliability_runs as runs
 
@@ -229,7 +231,8 @@ def main(argv: list[str] | None = None) -> int:
     os.chdir(ROOT)
     runs.warm_up()
     with tempfile.TemporaryDirectory(prefix="infojax-reliability-") as directory:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{directory}/cache")
+        cache = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{directory}/cache")
+        jax.config.update("jax_compilation_cache_dir", cache)  # jax has read its environment
         bench = Bench(Path(directory))
         chosen = lambda name: any(word in name for word in options.only)  # noqa: E731
         for trial in trials(bench, options.quick, options.config):
