@@ -70,6 +70,13 @@ class Ensemble(Sweepable, Protocol):
         """Trains the seeds of `places`, each in its directory, as `run_seed` would."""
 
 
+class Checking(Sweepable, Protocol):
+    """A sweepable experiment whose settings must fit the data, which `check` does not read."""
+
+    def check_on_data(self, program: Any, built_for: ConfigDict, config: ConfigDict) -> None:
+        """Raises UserError for settings that do not fit the data of a program, if it is theirs."""
+
+
 class Comparable(Sweepable, Protocol):
     """A sweepable experiment that compares the points of a grid beyond its table.
 

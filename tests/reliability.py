@@ -139,7 +139,8 @@ def damaged(bench: Bench, config: str, some: int | None = None) -> Iterator[Tria
     """Every file of a run that was killed on the way, damaged in several ways."""
     bench.expected(config)
     base = bench.directory / "references" / f"killed-{config.replace(':', '-')}"
-    runs.run(_arguments(config, base), functools.partial(faults.MOMENTS["after an evaluation"], 9))
+    at = functools.partial(faults.MOMENTS["between record and checkpoint"], 3)  # two are saved
+    runs.run(_arguments(config, base), at)
     files = sorted(p.relative_to(base) for p in base.rglob("*") if p.is_file())
     chosen = [p for p in files if not p.name.startswith("events.")][:: 1 if some is None else some]
     for path in chosen:

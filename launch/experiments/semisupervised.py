@@ -135,6 +135,16 @@ def labelled_set(network: classification.Program, config: ConfigDict, seed: int)
     )
 
 
+def check_on_data(program: Program, built_for: ConfigDict, config: ConfigDict) -> None:
+    """Raises UserError if labelled images cannot be drawn from a program's data.
+
+    Settings with other data are not checked.
+    """
+    fields = ("dataset", "data_dir", "image_size", "train_size", "validation_fraction")
+    if all(built_for[name] == config[name] for name in fields):
+        labelled_set(program.network, config, config.seed)
+
+
 def _label_seed(config: ConfigDict, seed: int) -> int:
     return config.label_seed + seed - config.seed
 

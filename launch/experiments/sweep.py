@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from infojax.errors import UserError
 from infojax.training import processes, read_records, recorder, storage
 from launch import experiment, ledger, plots, seeds
-from launch.experiment import Comparable, Ensemble, Sweepable
+from launch.experiment import Checking, Comparable, Ensemble, Sweepable
 from launch.grids import check as check, missing_metrics, name_of, points as points
 from launch.ledger import Ledger
 from launch.plots import Figures
@@ -38,7 +38,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
             values, point = grid[name]
             static = {k: v for k, v in point.to_dict().items() if k not in swept.TRACED}
             if program is None or static != built_for:
-                program, built_for = swept.build(point), static
+                first, program, built_for = program is None, swept.build(point), static
+                if first and hasattr(swept, "check_on_data"):
+                    for _, other in grid.values():
+                        cast(Checking, swept).check_on_data(program, point, other)
             directory = workdir / "points" / name
             places = seeds.directories(directory, point)
             if processes.first():

@@ -10,6 +10,7 @@ import pytest
 
 from configs.semisupervised import get_config
 from infojax import losses
+from infojax.errors import UserError
 from infojax.training import read_records, storage
 from launch import classification, networks, plots
 from launch.experiments import semisupervised, sweep
@@ -107,6 +108,16 @@ def test_grid_of_methods(tmp_path):
     assert first == second and first[0]["indices"] != first[1]["indices"]
     for path in tmp_path.glob("points/method=supervised*/seed-0"):
         assert not any("mask" in name for r in read_records(path) for name in r)
+
+
+def test_grid_whose_last_point_cannot_be_drawn(tmp_path):
+    """It is refused before the first point is trained."""
+    config = get_config("smoke-grid")
+    method, labels, *weights = config.points[0]
+    config.points = ((method, labels, *weights), (method, labels + 1, *weights))
+    with pytest.raises(UserError, match=f"num_labels must be a multiple of .* got {labels + 1}"):
+        sweep.run(config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "paper", "paper-cifar100", "paper-stl10"])
