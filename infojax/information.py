@@ -94,8 +94,8 @@ def interplay(
       v: features or head rows of the same samples, floating [n, e] or [..., e].
       alpha: order, a positive Python number or `math.inf`.
       mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
-      entropy: of a product X Xᵀ and of order alpha, by an eigensolver unless it is
-        `infojax.squarings.product_entropy`, by matrix products alone.
+      entropy: called as `entropy(k, alpha=alpha)` with products X Xᵀ; an eigensolver's, or
+        `infojax.squarings.product_entropy`, by matrix products alone and of order 1.
 
     Returns:
       An `Interplay` of scalars. A sample whose row in z (or v) is zero is ignored in the entropy
@@ -104,7 +104,7 @@ def interplay(
 
     Raises:
       ValueError: z or v is not a real matrix, or they differ in rows or dtype; the mask is not
-        bool or does not fit; alpha is not positive.
+        bool or does not fit; alpha is not positive, or not 1 where entropies are by squarings.
 
     References:
       Song et al. 2024, section 3.

@@ -38,7 +38,8 @@ def information_loss(
       id_weight: λ_id, weight of the entropy difference, to be minimised.
       axis_name: mapped axis that the batch is split over, if any.
       mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
-      entropy: of a product X Xᵀ; `infojax.squarings.product_entropy` needs no eigensolver.
+      entropy: called as `entropy(k, alpha=1.0)` with products X Xᵀ;
+        `infojax.squarings.product_entropy` needs no eigensolver.
 
     Returns:
       Loss in nats []. Finite, with finite derivatives, for any finite z and v.

@@ -39,5 +39,7 @@ def test_table():
         "eigenvalues": "3 × 64",
         "squarings": "",
     }
+    for step in ("semisupervised:paper", "grokking with information losses"):
+        assert found[step]["eigenvalues"] and not found[step]["squarings"]
     assert found["NC1 to NC4"]["eigenvalues"] == "1 × SVD 10 x 128"
     assert "| cifar10:paper" in text
