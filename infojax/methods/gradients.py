@@ -20,10 +20,18 @@ class EmaState(NamedTuple):
 
 
 class WindowState(NamedTuple):
-    """The last gradients, `[window, ...]` for every parameter, and how many there were."""
+    """Sums of the last gradients, in blocks of as many as the window has.
+
+    Attributes:
+      steps: number of gradients so far.
+      window: `[window, ...]` for every parameter. At the places of this block its gradients; at the
+        later ones, or all at its end, sums of gradients from that place to the end of the block.
+      total: sum of the gradients of this block.
+    """
 
     steps: jax.Array
     window: optax.Updates
+    total: optax.Updates
 
 
 def grokfast_ema(decay: float = 0.98, weight: float = 2.0) -> optax.GradientTransformation:
@@ -76,7 +84,8 @@ def grokfast_ma(window: int = 100, weight: float = 5.0) -> optax.GradientTransfo
     """Adds the mean of the last gradients to each gradient, once the window is full: Grokfast.
 
     `g ← g + weight · mean(the last gradients, g included)`, from step `window` on. It keeps
-    `window` copies of the gradients; `grokfast_ema` keeps one.
+    `window` copies of the gradients; `grokfast_ema` keeps one. A sum is that of this block and of
+    the end of the one before: nothing is subtracted, and a step reads two copies, not all.
 
     Args:
       window: number of gradients averaged, at least 1.
@@ -103,20 +112,29 @@ def grokfast_ma(window: int = 100, weight: float = 5.0) -> optax.GradientTransfo
 
     def init(params: optax.Params) -> WindowState:
         empty = jax.tree.map(lambda x: jnp.zeros((window, *x.shape), x.dtype), params)
-        return WindowState(jnp.zeros([], jnp.int32), empty)
+        return WindowState(jnp.zeros([], jnp.int32), empty, jax.tree.map(jnp.zeros_like, params))
 
     def update(
         updates: optax.Updates, state: WindowState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, WindowState]:
         del params
         slot, full = state.steps % window, state.steps >= window - 1
-        kept = jax.tree.map(lambda old, g: old.at[slot].set(g), state.window, updates)
-        filtered = jax.tree.map(
-            lambda g, last: jnp.where(full, g + weight * jnp.mean(last, 0), g), updates, kept
-        )
-        return filtered, WindowState(optax.safe_increment(state.steps), kept)
+        total = jax.tree.map(lambda t, g: jnp.where(slot == 0, g, t + g), state.total, updates)
+
+        def filtered(g: jax.Array, total: jax.Array, kept: jax.Array) -> jax.Array:
+            rest = kept.at[slot + 1].get(mode="fill", fill_value=0)
+            return jnp.where(full, g + weight / window * (total + rest), g)
+
+        found = jax.tree.map(filtered, updates, total, state.window)
+        kept = jax.tree.map(lambda w, g: w.at[slot].set(g), state.window, updates)
+        kept = jax.lax.cond(slot == window - 1, _sums_to_the_end, lambda x: x, kept)
+        return found, WindowState(optax.safe_increment(state.steps), kept, total)
 
     return optax.GradientTransformation(init, update)
+
+
+def _sums_to_the_end(window: optax.Updates) -> optax.Updates:
+    return jax.tree.map(lambda x: jnp.flip(jnp.cumsum(jnp.flip(x, 0), 0), 0), window)
 
 
 def orthogonal_gradients() -> optax.GradientTransformation:

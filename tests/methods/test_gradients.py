@@ -8,7 +8,7 @@ import pytest
 
 from infojax.methods.gradients import grokfast_ema, grokfast_ma, orthogonal_gradients
 
-STEPS, DECAY, WINDOW, WEIGHT = 7, 0.8, 3, 1.5
+STEPS, DECAY, WINDOW, WEIGHT = 11, 0.8, 3, 1.5
 
 
 def problem():
