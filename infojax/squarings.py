@@ -13,7 +13,6 @@ Eigensolvers are sequential; products are what accelerators do best.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +59,9 @@ def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
     """
     if _checks.order(alpha) != 1:
         raise ValueError(f"squarings give the entropy of order 1 only, got alpha = {alpha}")
-    if np.dtype(getattr(k, "dtype", np.float32)).itemsize < 4:
-        raise ValueError(f"k must be float32 or float64, got {k.dtype}: widen X before X Xᵀ")
+    given = getattr(k, "dtype", np.dtype(np.float32))
+    if given.itemsize < 4:
+        raise ValueError(f"k must be float32 or float64, got {given}: widen X before X Xᵀ")
     p, valid = unit_trace(_checks.square("k", k))
     return _checks.nan_unless(valid, _entropy(p))
 
@@ -93,14 +93,16 @@ def _minus_logarithm(p: jax.Array) -> jax.Array:
     squares = jnp.sum(p * p, (-2, -1), keepdims=True)
     limit = 4 * jnp.sqrt(jnp.where(squares == 0, 1, squares))
     others = num_terms(p.dtype) - len(_FIRST)
-    weights = np.array([*_FIRST, *[math.log(2)] * others], p.dtype)
+    weights = jnp.asarray([*_FIRST, *[math.log(2)] * others], p.dtype)
 
-    def add(state: tuple[jax.Array, jax.Array], weight: jax.Array) -> tuple[Any, None]:
+    def add(
+        state: tuple[jax.Array, jax.Array], weight: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
         total, z = state
         return (total + weight * z, 2 * z - matmul(z, z)), None
 
     (total, z), _ = jax.lax.scan(add, (jnp.zeros_like(p), p / limit), weights[:-1])
-    constant = float(_CONSTANT + np.sum(weights)) - jnp.log(limit)
+    constant = _CONSTANT + sum(_FIRST) + others * math.log(2) - jnp.log(limit)
     return jnp.where(squares == 0, 0, constant * _identity(p) - total - weights[-1] * z)
 
 
