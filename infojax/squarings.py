@@ -93,7 +93,7 @@ def _minus_logarithm(p: jax.Array) -> jax.Array:
     squares = jnp.sum(p * p, (-2, -1), keepdims=True)
     limit = 4 * jnp.sqrt(jnp.where(squares == 0, 1, squares))
     others = num_terms(p.dtype) - len(_FIRST)
-    weights = jnp.asarray([*_FIRST, *[math.log(2)] * others], p.dtype)
+    weights = np.array([*_FIRST, *[math.log(2)] * others], p.dtype)
 
     def add(
         state: tuple[jax.Array, jax.Array], weight: jax.Array
@@ -101,8 +101,8 @@ def _minus_logarithm(p: jax.Array) -> jax.Array:
         total, z = state
         return (total + weight * z, 2 * z - matmul(z, z)), None
 
-    (total, z), _ = jax.lax.scan(add, (jnp.zeros_like(p), p / limit), weights[:-1])
-    constant = _CONSTANT + sum(_FIRST) + others * math.log(2) - jnp.log(limit)
+    (total, z), _ = jax.lax.scan(add, (jnp.zeros_like(p), p / limit), jnp.asarray(weights[:-1]))
+    constant = _CONSTANT + float(np.sum(weights, dtype=np.float64)) - jnp.log(limit)
     return jnp.where(squares == 0, 0, constant * _identity(p) - total - weights[-1] * z)
 
 

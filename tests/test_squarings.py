@@ -140,7 +140,7 @@ def test_half_precision_is_refused(dtype):
         squarings.product_entropy(jnp.eye(2, dtype=dtype))
     z = jnp.eye(4, dtype=dtype)  # features are widened
     loss = losses.information_loss(z, z, 1.0, 0.0, entropy=squarings.product_entropy)
-    np.testing.assert_allclose(loss, -np.log(4), rtol=1e-6)
+    np.testing.assert_allclose(loss, -np.log(4), rtol=5e-6)
 
 
 def test_other_orders_are_refused():
