@@ -58,7 +58,9 @@ def scale(config):
     steps = f", {config['num_steps']:,} " if "num_steps" in config else ""
     match config:
         case {"modulus": modulus}:
-            return f"{config['operation']} mod {modulus}{steps}epochs{points}"
+            varies = "operation" in config.get("fields", ())
+            operation = "several operations" if varies else config["operation"]
+            return f"{operation} mod {modulus}{steps}epochs{points}"
         case {"dataset": dataset}:
             return f"{dataset}, {runs.model_name(config)}{steps}steps{points}"
         case {"features": features, "shots": shots}:
