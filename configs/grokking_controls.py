@@ -62,7 +62,7 @@ _CONTROLS: dict[str, tuple[tuple[str, ...], _Points, _Points]] = {
         (("float32",), ("float64",)),
         (("float32",), ("float64",)),
     ),
-    "tasks": (("operation", "modulus"), _TASKS, (("a+b", 13), ("a*b", 13))),
+    "tasks": (("operation", "modulus"), _TASKS, (("a+b", 13), ("a/b", 13))),
 }
 _PAPER: dict[str, Any] = {
     "modulus": 113,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from infojax import _checks, moments, spectrum
+from infojax import _checks, _samples, moments, spectrum
 from infojax._meshes import replicated
 from infojax._products import matmul, scaled
 from infojax.matrices import Interplay, combine
@@ -47,7 +47,7 @@ def feature_entropy(
     """
     leading = () if mask is None else (np.shape(mask),)
     rows = _checks.features("z", z, *leading)
-    z_hat = moments.unit_rows(_kept(rows, _checks.mask(mask, np.shape(z)[:-1])))
+    z_hat = moments.unit_rows(_samples.kept_rows(rows, _checks.mask(mask, np.shape(z)[:-1])))
     return spectrum.product_entropy(moments.smaller_product(z_hat), alpha)
 
 
@@ -119,7 +119,7 @@ def interplay(
     _checks.same_rows("z", z, "v", v)
     _checks.same_dtype("z", z, "v", v)
     kept = _checks.mask(mask, shape)
-    z_hat, v_hat = (moments.unit_rows(_kept(x, kept)) for x in (z, v))
+    z_hat, v_hat = (moments.unit_rows(_samples.kept_rows(x, kept)) for x in (z, v))
     return _interplay_of_unit_rows(z_hat, v_hat, functools.partial(entropy, alpha=alpha))
 
 
@@ -164,10 +164,10 @@ def sample_interplay(
     >>> round(float(result.mir), 3), round(float(collapse.mir_at_collapse(4)), 3)
     (0.754, 0.754)
     """
-    z, y, w, valid = samples(z, y, w, mask)
+    z, y, w, valid = _samples.labelled(z, y, w, mask)
     z_hat = moments.unit_rows(z)
     if w.shape[0] > z.shape[0]:
-        rows = _checks.nan_unless(jnp.all(jnp.isfinite(w)), _rows_of_labels(w, y))
+        rows = _checks.nan_unless(jnp.all(jnp.isfinite(w)), _samples.rows_of_labels(w, y))
         entropy = functools.partial(spectrum.product_entropy, alpha=alpha)
         result = _interplay_of_unit_rows(z_hat, moments.unit_rows(rows), entropy)
     else:
@@ -207,13 +207,15 @@ def class_interplay(
     >>> round(float(result.mir), 3), round(float(result.hdr), 3)
     (0.5, 0.0)
     """
-    z, y, w, valid = samples(z, y, w, mask)
+    z, y, w, valid = _samples.labelled(z, y, w, mask)
     n, c = z.shape[0], w.shape[0]
     total = jnp.maximum(jnp.sum(y < c), 1).astype(z.dtype)
     z = scaled(z)
     z = z - (jnp.sum(z, 0) / total)[None]  # first: removing a large offset later would cost digits
     z = jnp.where((y < c)[:, None], z, 0)
-    group, head = (y, w) if c <= n else (_first_of_class(y, c), _rows_of_labels(w, y))
+    group, head = (
+        (y, w) if c <= n else (_samples.first_of_class(y, c), _samples.rows_of_labels(w, y))
+    )
     size = min(c, n)
     counts = jnp.bincount(group, length=size).astype(z.dtype)[:, None]
     sums = jax.ops.segment_sum(z, group, num_segments=size)
@@ -221,32 +223,6 @@ def class_interplay(
     result = interplay(jnp.where(counts > 0, means, 0), jnp.where(counts > 0, head, 0), alpha)
     valid &= jnp.all(jnp.isfinite(w))
     return Interplay(*(_checks.nan_unless(valid, field) for field in result))
-
-
-def samples(
-    z: ArrayLike, y: ArrayLike, w: ArrayLike, mask: ArrayLike | None = None
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Checks features, labels and head, and flattens leading axes.
-
-    Returns:
-      `(z, y, w, valid)`: features [n, d] and labels [n], zero and C for samples that the mask
-      excludes; the head [C, d]; whether all other labels are in [0, C), bool [].
-    """
-    shape = np.shape(z)[:-1]
-    z, w = _checks.features("z", z, np.shape(y)), _checks.real_array("w", w, ndim=2)
-    _checks.same_columns("z", z, "w", w)
-    _checks.same_dtype("z", z, "w", w)
-    y = _checks.labels("y", y, *shape).reshape(-1)
-    kept, c = _checks.mask(mask, shape), w.shape[0]
-    if kept is not None:
-        z, y = _kept(z, kept), jnp.where(kept, y, c)
-    inside = (y >= 0) & (y < c)
-    return z, y, w, jnp.all(inside if kept is None else inside | ~kept)
-
-
-def _kept(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Returns rows [n, d] with zeros, which entropies ignore, where the mask is False."""
-    return x if mask is None else jnp.where(mask[:, None], x, 0)
 
 
 def _interplay_of_unit_rows(
@@ -293,18 +269,6 @@ def joint_matrix(z_hat: jax.Array, y: jax.Array, w_hat: jax.Array) -> jax.Array:
 def _gram_of_labels(w_hat: jax.Array, y: jax.Array) -> jax.Array:
     """Returns `G(W)[y, y]` [n, n] by products, whose derivatives scatter nothing."""
     if w_hat.shape[0] > w_hat.shape[1]:
-        return moments.outer_product(_rows_of_labels(w_hat, y))
+        return moments.outer_product(_samples.rows_of_labels(w_hat, y))
     one_hot = jax.nn.one_hot(y, w_hat.shape[0], dtype=w_hat.dtype)
     return matmul(matmul(one_hot, moments.outer_product(w_hat)), one_hot.T)
-
-
-def _rows_of_labels(w: jax.Array, y: jax.Array) -> jax.Array:
-    """Returns the head rows of the labels [n, d]; zero for the label C."""
-    return w.at[y].get(mode="fill", fill_value=0)
-
-
-def _first_of_class(y: jax.Array, c: int) -> jax.Array:
-    """Returns for each sample the index of the first sample of its class [n]; n for the label C."""
-    n = y.shape[0]
-    first = jax.ops.segment_min(jnp.arange(n, dtype=y.dtype), y, num_segments=c)
-    return first.at[y].get(mode="fill", fill_value=n)

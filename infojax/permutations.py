@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from infojax import _checks, information, moments, spectrum
+from infojax import _checks, _samples, information, moments, spectrum
 from infojax._meshes import replicated
 from infojax.matrices import combine
 
@@ -93,7 +93,7 @@ def chance(
     number = _checks.integer("num_permutations", num_permutations)
     if number < 2:
         raise ValueError(f"num_permutations must be at least 2, got {number}")
-    z, y, w, valid = information.samples(z, y, w, mask)
+    z, y, w, valid = _samples.labelled(z, y, w, mask)
     valid &= jnp.all(jnp.isfinite(w))
     y, w = _at_most_as_many_classes(y, w, z.shape[0])
     z_hat, w_hat = moments.unit_rows(z), moments.unit_rows(w)

@@ -1,4 +1,4 @@
-"""Names of metrics as a reader wants them: `test/mir_64` is MIR, "test, n = 64".
+"""Names of metrics and settings as a reader wants them: `test/mir_64` is MIR, "test, n = 64".
 
 The only place that words them; figures and reports take them from here.
 """
@@ -78,6 +78,8 @@ _KNOWN = {
 _ORDER = {name: i for i, name in enumerate(_KNOWN)}
 _PARTS = ("test", "validation", "train", "batch")  # in that order
 _WORDED = {"batch": "batch of the step", "weights": "", "fourier": ""}
+_SETTINGS = {"mi_weight": "λ_mi", "id_weight": "λ_id"}
+_NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 _NAME = re.compile(r"(?:(?P<part>\w+)/)?(?P<name>\w+?)(?:_(?P<number>\d+(?:\.\d+)?))?")
 
 
@@ -130,3 +132,16 @@ def label(metric: str) -> Label:
     details = ", ".join(text for text in (worded, detail, size) if text)
     rank = _ORDER[found["name"]] + (_PARTS.index(part) if part in _PARTS else 0) / len(_PARTS)
     return Label(quantity, details, "" if unit == _RATIO else unit, unit == _RATIO, rank)
+
+
+def setting(text: str) -> str:
+    """Words a setting of a config.
+
+    >>> setting("weight_decay=1.0"), setting("mi_weight=-0.01"), setting("operation=a/b")
+    ('weight decay = 1', 'λ_mi = -0.01', 'operation: a/b')
+    """
+    name, _, value = text.partition("=")
+    words = _SETTINGS.get(name, name.replace("_", " "))
+    if _NUMBER.fullmatch(value):
+        return f"{words} = {value.removesuffix('.0')}"
+    return f"{words}: {value or 'none'}"

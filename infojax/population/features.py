@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from infojax import _checks, information, moments, spectrum
+from infojax import _checks, _samples, information, moments, spectrum
 from infojax._meshes import replicated
 from infojax.matrices import combine
 from infojax.population import estimates
@@ -72,7 +72,7 @@ def interplay_of_features(
     """
     alpha, rtol, max_probes = estimates.settings(alpha, rtol, max_probes)
     memory = _checks.integer("memory", memory)
-    z, y, w, valid = information.samples(z, y, w, mask)
+    z, y, w, valid = _samples.labelled(z, y, w, mask)
     valid &= jnp.all(jnp.isfinite(z)) & jnp.all(jnp.isfinite(w)) & jnp.any(y < w.shape[0])
     y, w = _occurring(y, w)
     (n, d), c, itemsize = z.shape, w.shape[0], z.dtype.itemsize

@@ -152,7 +152,8 @@ def _comparable(name: str) -> Comparable | None:
 
 def _runs(workdir: Path, summary: dict[str, Any]) -> list[Run]:
     """The points of a summary, as runs."""
-    return [load_run(workdir / "points" / name_of(p["values"])) for p in summary["points"]]
+    names = [name_of(p["values"]) for p in summary["points"]]  # of nested directories, as by a/b
+    return [load_run(workdir / "points" / name)._replace(name=name) for name in names]
 
 
 def _whole(finished: list[ledger.Point], config: ConfigDict) -> list[sweep.Point]:

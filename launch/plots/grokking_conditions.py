@@ -1,5 +1,7 @@
 """Figures of grokking under several conditions on the same seeds."""
 
+import textwrap
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -35,14 +37,14 @@ def _bands(found: list[Condition], n: int) -> Figure:
     """A row for each condition: accuracy, MIR and HDR at both levels."""
     shown = quantities(n)
     figure, axes = page(len(found), 3, 0.9 + 1.25 * len(found), sharex=True, sharey=True)
-    names = conditions.labels(found)
+    names = conditions.names(found)
     for row, condition, name in zip(axes, found, names, strict=True):
         for axis, series in zip(row, shown.values(), strict=True):
             over_epochs(axis, condition, series)
-        row[0].set_ylabel(_narrow(name), fontsize=7)
+        count = f"{sum(condition.generalised)} of {len(condition.seeds)} generalise"
+        side = f"{_narrow(name)}\n{count}"
+        row[0].set_ylabel(side, fontsize=7, rotation=0, ha="right", va="center")
         row[0].set_ylim(-0.03, 1.03)
-        text = f"{sum(condition.generalised)} of {len(condition.seeds)} generalise"
-        row[0].text(0.03, 0.9, text, fontsize=7, va="top", transform=row[0].transAxes)
     for axis, quantity in zip(axes[0], shown, strict=True):
         axis.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, handlelength=1.6
@@ -69,7 +71,7 @@ def _onsets(found: list[Condition]) -> Figure:
         axis.set_xlabel(label)
     limit_to(right, ratios)
     right.axvline(1, color="0.4", linewidth=0.8)
-    left.set_yticks(range(len(found)), conditions.labels(found), fontsize=7)
+    left.set_yticks(range(len(found)), conditions.names(found), fontsize=7)
     left.invert_yaxis()
     figure.suptitle(
         "Half the rise of test accuracy: seeds; right: also geometric mean, 95 % interval\n"
@@ -93,6 +95,5 @@ def _point(axis: Axes, x: float, y: int, bound: str) -> None:
 
 
 def _narrow(label: str) -> str:
-    """Breaks the long lines of a label, "field=value", behind the sign."""
-    lines = label.split("\n")
-    return "\n".join(x if len(x) <= _LETTERS else x.replace("=", "=\n") for x in lines)
+    """Breaks the long lines of a label at spaces."""
+    return "\n".join(textwrap.fill(line, _LETTERS) for line in label.split("\n"))

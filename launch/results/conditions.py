@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launch import labels
 from launch.results import comparisons, early, transitions
 from launch.results.ensembles import Condition, leads_of, read
 from launch.results.observations import Observation, written
@@ -10,18 +11,18 @@ from launch.results.transitions import ACCURACY
 from launch.runs import Run
 
 
-def labels(found: Sequence[Condition]) -> list[str]:
+def names(found: Sequence[Condition]) -> list[str]:
     """Names conditions by the fields in which they differ from the first, one a line.
 
     >>> empty = [[], [], [], []]
-    >>> labels([Condition(name, *empty) for name in ("a=1,b=2", "a=1,b=3")])
-    ['reference', 'b=3']
+    >>> names([Condition(name, *empty) for name in ("a=1,loss=margin", "a=1,loss=ordinary")])
+    ['reference', 'loss: ordinary']
     """
     fields = [c.name.split(",") for c in found]
     if any(len(own) == 1 for own in fields):
-        return [c.name for c in found]
-    changed = ["\n".join(x for x in own if x not in fields[0]) for own in fields]
-    return [text or "reference" for text in changed]
+        return [labels.setting(c.name) for c in found]
+    changed = [[labels.setting(x) for x in own if x not in fields[0]] for own in fields]
+    return ["\n".join(lines) or "reference" for lines in changed]
 
 
 def compare(points: Sequence[Run]) -> tuple[dict[str, Any], str]:
@@ -38,7 +39,7 @@ def compare(points: Sequence[Run]) -> tuple[dict[str, Any], str]:
     n = max(points[0].config["metric_batch_sizes"])
     conditions = {
         c.name: {"label": label.replace("\n", ", ")} | _described(c, found[0], n)
-        for c, label in zip(found, labels(found), strict=True)
+        for c, label in zip(found, names(found), strict=True)
     }
     leads = leads_of(found[0])
     summary = {
@@ -156,8 +157,8 @@ _COLUMNS = ("mir_falls", "hdr_returns", "class_mir_falls", "class_hdr_returns")
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """The conditions as a table: who generalises when, and which transitions are seen."""
-    names = ("MIR falls", "HDR rises, falls", "class MIR falls", "class HDR rises, falls")
-    header = ["condition", "generalise", "onset (epoch)", "onset / first condition", *names]
+    columns = ("MIR falls", "HDR rises, falls", "class MIR falls", "class HDR rises, falls")
+    header = ["condition", "generalise", "onset (epoch)", "onset / first condition", *columns]
     lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
     for found in summary["conditions"].values():
         cells = [

@@ -66,6 +66,17 @@ def test_ledger_holds_the_last_record_of_each_seed(finished):
         assert point["values"] == {name: config[name] for name in ("mi_weight", "id_weight")}
 
 
+def test_a_point_in_nested_directories_keeps_its_name(tmp_path):
+    values = {"operation": "a/b", "modulus": 13}
+    (tmp_path / "points" / sweep.name_of(values)).mkdir(parents=True)
+    storage.write_json(
+        tmp_path / "points" / "operation=a" / "b,modulus=13" / "config.json",
+        {"experiment": "grokking"},
+    )
+    (run,) = sweep._runs(tmp_path, {"points": [{"values": values}]})
+    assert run.name == "operation=a/b,modulus=13"
+
+
 def test_a_metric_that_is_never_recorded(config, tmp_path):
     """It is noticed before a step is trained, and leaves no record."""
     config = config.copy_and_resolve_references()

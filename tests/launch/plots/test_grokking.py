@@ -88,10 +88,9 @@ def test_conditions():
     first = ["grokking_aligned", "grokking_seeds", "grokking_order"]  # of the first condition
     assert list(drawn) == ["grokking_conditions", "grokking_onsets", *first]
     rows = np.reshape(drawn["grokking_conditions"].axes, (2, 3))
-    assert [row[0].get_ylabel() for row in rows] == ["a=1", "a=0"]
-    assert [row[0].texts[0].get_text() for row in rows] == [
-        "3 of 4 generalise",
-        "0 of 4 generalise",
+    assert [row[0].get_ylabel() for row in rows] == [
+        "a = 1\n3 of 4 generalise",
+        "a = 0\n0 of 4 generalise",
     ]
     assert [_legend(axis) for axis in rows[0]] == [["test", "train"], LEVELS, LEVELS]
     left, right = drawn["grokking_onsets"].axes

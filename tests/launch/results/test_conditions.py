@@ -77,7 +77,7 @@ def test_ratios_are_paired():
     assert found["conditions"][PLAIN.name]["onset_ratio"] is None
     lines = table.splitlines()
     assert lines[2].startswith("| reference | 3 of 3 | 8")
-    assert lines[3].startswith("| task=a*b | 3 of 3 | 1,2")
+    assert lines[3].startswith("| task: a*b | 3 of 3 | 1,2")
     assert "3 of 3 / -" in lines[3]
 
 
@@ -99,8 +99,8 @@ def test_table_marks_bounds():
     _, table = _compared(PLAIN, NEVER, _run("decay=2,task=a+b", history(at=900)))
     _, _, first, never, third, *rest = table.splitlines()
     assert "|  | 3 of 3 / - |" in first
-    assert never.startswith("| decay=0 | 0 of 3 |  | ≥ 2.") and "- / 0 of 3" in never
-    assert third.startswith("| decay=2 | 1 of 1 | 9") and "≥" not in third
+    assert never.startswith("| decay = 0 | 0 of 3 |  | ≥ 2.") and "- / 0 of 3" in never
+    assert third.startswith("| decay = 2 | 1 of 1 | 9") and "≥" not in third
     assert "lower" not in "".join(rest) and "≥" in "".join(rest)
 
 
