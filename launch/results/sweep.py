@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from launch.labels import label
 from launch.results import comparisons
 from launch.results.observations import Observation, spread_by, written
 
@@ -47,8 +48,8 @@ def _observed(rows: list[dict[str, Any]], metric: str) -> Observation:
     """How many points differ from the first beyond their interval, and by how much at most."""
     differences = [row["metrics"][metric]["difference"] for row in rows[1:]]
     return Observation(
-        f"points whose {metric} differs from the first point's: the 95 % interval excludes 0 "
-        "(one in twenty does by chance)",
+        f"{label(metric)}: points that differ from the first; the 95 % interval excludes 0 (one "
+        "in twenty does by chance)",
         {
             "differ": sum(map(comparisons.is_clear, differences)),
             "of": len(differences),
