@@ -10,7 +10,7 @@ Variants = Mapping[str, Mapping[str, Any]]  # changes of settings, by name of th
 
 
 def apply(config: ConfigDict, variant: str, variants: Variants) -> ConfigDict:
-    """Returns the config with the changes of a variant.
+    """Returns the config with a variant's changes applied.
 
     Raises:
       ValueError: no such variant.

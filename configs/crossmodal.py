@@ -4,10 +4,10 @@
 
 Fine-tunes three heads (a linear probe that starts from the text features, a residual adapter of the
 images, adapters of images and texts) on frozen features of four image-text models, on a set of
-aerial images of 19 classes. Each head is trained with cross-entropy; with texts as half of each
-batch; and with cross-entropy and CMA, whose weight is chosen on validation images. Features are not
-part of the repository: data_dir, or INFOJAX_CROSSMODAL_DIR, names the directory of the .npz files.
-`python -m launch.extract_features` writes one from a directory of images.
+aerial images of 19 classes. Each head is trained with cross-entropy; with cross-entropy on batches
+that are half texts; and with cross-entropy and CMA, whose weight is chosen on validation images.
+Features are not part of the repository: data_dir, or INFOJAX_CROSSMODAL_DIR, names the directory of
+the .npz files. `python -m launch.extract_features` writes one from a directory of images.
 
 Variants:
   cpu: 4.5 minutes on two cores; 1 to 16 shots, five seeds. CMA narrows the modality gap but does
@@ -43,10 +43,10 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = ConfigDict()
     config.experiment = "crossmodal"  # the module in launch/experiments
-    config.seed = 0  # of the first seed
+    config.seed = 0  # the first seed
     config.num_seeds = 5  # seeds seed, seed + 1, ... of shots, initial parameters and batches
 
-    config.data_dir = os.environ.get(  # files of features
+    config.data_dir = os.environ.get(  # directory of the feature files
         "INFOJAX_CROSSMODAL_DIR", "../shared/crossmodal"
     )
     config.features = (  # files data_dir/NAME.npz
@@ -55,7 +55,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
         "whurs19_clip_vitl14",
         "whurs19_remoteclip_vitb32",
     )
-    config.shots = (1, 2, 4, 8, 16)  # and min(shots, 4) more per class for validation
+    config.shots = (1, 2, 4, 8, 16)  # per class; min(shots, 4) more for validation
 
     config.heads = ("linear_probe", "image_adapter", "two_adapters")  # trained on frozen features
     config.adapter_width = 32  # hidden units of an adapter

@@ -4,10 +4,10 @@
         --config.run=runs/cifar10
 
 Measures a finished run of image classification at its initial parameters, at the kept checkpoint
-nearest to the middle of training, and at the end. Everything is varied one at a time: batch size
-(with extrapolation to all images), order of the entropies, split, centring, class balance, layer,
-and what features are held against (head rows, class means, logits, one-hot targets). The middle
-needs a checkpoint: train with `--config.checkpoint_every` of half the steps.
+nearest to the middle of training, and at the end. One thing is varied at a time: batch size (with
+extrapolation to all images), order of the entropies, split, centring, class balance, layer, and
+what features are compared with (head rows, class means, logits, one-hot targets). The middle needs
+a checkpoint: train with `--config.checkpoint_every` of half the steps.
 
 Variants:
   cpu: 10 minutes on one core; 10,000 images of each split.
@@ -39,9 +39,9 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.experiment = "dependence"  # the module in launch/experiments
     config.run = ""  # directory of the run to be measured
     config.images = 10_000  # the first of each split; 0: all
-    config.batch_size = 64  # where something else is varied; all images are measured beside it
+    config.batch_size = 64  # while something else is varied; all images are measured as well
     config.batch_sizes = (16, 32, 64, 128, 256, 512, 1024, 2048)  # those below all images
     config.orders = ("0.5", "1", "2", "5", "inf")  # of the entropies
     config.imbalances = (10.0, 100.0)  # the largest class over the smallest, geometric between
-    config.chance_permutations = 4  # of batches, at least, and of each once; 2 of all images
+    config.chance_permutations = 4  # at least, and at least one per batch; 2 of all images
     return _variants.apply(config, variant, _VARIANTS)

@@ -11,7 +11,8 @@ Variants:
     epochs 3,769 and 11,369; MIR (n = 256) ends at 0.32 ± 0.02, HDR peaks at 0.10 to 0.27.
   seeds: 16 minutes on two cores; eight seeds, two controls. `a+b mod 59` from 45 % of the pairs,
     with weight decay, without it, and with random labels: in which seeds MIR falls and HDR rises
-    and falls, and whether before test accuracy rises. Step times multiplied by the number of steps.
+    and falls, and whether this precedes the rise of test accuracy. Step times multiplied by the
+    number of steps.
   seeds-smoke: seconds; the same with modulus 13.
   smoke: seconds; modulus 13, a narrow network.
 """
@@ -56,9 +57,9 @@ def study(
     """Returns the settings of a study of conditions on the same seeds.
 
     Args:
-      fields: of the config, in which the conditions differ.
+      fields: config fields in which the conditions differ.
       points: conditions, one value per field; the first is the reference.
-      smoke: whether it is to end in seconds.
+      smoke: whether the study must finish in seconds.
       **changes: to the settings of all conditions.
     """
     n = 64 if smoke else 256
@@ -106,14 +107,14 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.warmup_steps = 10  # in which the learning rate rises to its value
     config.beta1, config.beta2 = 0.9, 0.98  # AdamW's
     config.weight_decay = 1.0  # AdamW's
-    config.init_scale = 1.0  # factor of all initial weights
+    config.init_scale = 1.0  # factor applied to all initial weights
     config.precision = "float32"  # or "float64", from the same initial weights
-    config.stop_after = 0  # epochs that a seed goes on once test accuracy exceeds 0.99; 0: all
+    config.stop_after = 0  # epochs to train once test accuracy exceeds 0.99; 0: all
 
     config.mi_weight = 0.0  # of the mutual information, to be maximised (minimised if negative)
     config.id_weight = 0.0  # of the entropy difference, to be minimised
-    config.information_batch_size = 256  # training examples in these two, drawn every step
-    config.information_entropy = "eigenvalues"  # of the loss; or "squarings": products alone
+    config.information_batch_size = 256  # training examples for both terms, drawn every step
+    config.information_entropy = "eigenvalues"  # in the loss; or "squarings": matrix products alone
     config.information_until = ""  # "generalisation": off once test accuracy exceeds 0.99
     config.gradient_filter = "none"  # grokfast_ema, grokfast_ma, orthogonal
     config.grokfast_alpha = 0.98  # decay of the average of grokfast_ema
@@ -121,11 +122,11 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.grokfast_weight = 2.0  # of the average added to the gradient
 
     config.metric_batch_sizes = (64, 256)  # of the test batches for MIR and HDR, drawn once
-    config.population_splits = ()  # train, test, all: with MIR and HDR of all examples; slow
+    config.population_splits = ()  # train, test, all: splits with MIR and HDR of all examples; slow
     config.chance_permutations = 8  # of a batch's labels, for the chance level of MIR; 0: none
     config.progress_measures = True  # Fourier measures of Nanda et al. 2023, of a+b and a-b
     config.eval_every = 100  # at most; more often before step 1,000
-    config.early_epoch = 1_000  # do values there tell when a seed generalises?
+    config.early_epoch = 1_000  # do its values predict when a seed generalises?
     config.checkpoint_every = 500  # steps; a run resumes from its last checkpoint
     config.steps_per_call = 50  # updates per call of the compiled program
     return _variants.apply(config, variant, _VARIANTS)

@@ -9,8 +9,8 @@ first condition's, and the transitions of MIR and HDR at both levels. Times are 
 multiplied by the number of steps.
 
 Variants:
-  cpu: 30 minutes on two cores; weight decay 1, 0, 0.1, 0.3, 3. The onset is about inverse to it;
-    with 0.1 and 0 no seed generalises by epoch 12,000.
+  cpu: 30 minutes on two cores; weight decay 1, 0, 0.1, 0.3, 3. The onset is roughly proportional to
+    its inverse; with 0.1 and 0 no seed generalises by epoch 12,000.
   fraction: 20 minutes on two cores; 20 to 90 % for training.
   labels: 8 minutes on two cores; random labels.
   rate: 15 minutes on two cores; learning rates 1e-3 to 1e-2.
@@ -46,7 +46,7 @@ _TASKS: _Points = (
     ("a^3+ab", 59),
     ("s5", 120),
 )
-# The fields in which conditions differ, conditions, and those of the smoke test.
+# The fields in which conditions differ, all conditions, and the smoke test's conditions.
 _CONTROLS: dict[str, tuple[tuple[str, ...], _Points, _Points]] = {
     "cpu": (("weight_decay",), _DECAYS, _DECAYS[:2]),
     "fraction": (

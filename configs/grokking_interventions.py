@@ -4,14 +4,14 @@ r"""Interventions on grokking: what brings generalisation forward?
         --workdir=runs/grokking_interventions
 
 `a+b mod 59` from 45 % of the pairs, 14 conditions on the same seeds up to epoch 8,000: information
-losses of either sign, also until generalisation only, Grokfast's filters, orthogonal gradients,
-smaller and larger initial weights. A seed that generalises stops 500 epochs later. table.md and
-summary.json hold the ratio of each onset to that without intervention, paired by seed; a seed that
-does not generalise enters with its last epoch, a lower bound of its onset.
+losses of either sign, throughout or only until generalisation, Grokfast's filters, orthogonal
+gradients, smaller and larger initial weights. A seed that generalises stops 500 epochs later.
+table.md and summary.json hold the ratio of each onset to the one without intervention, paired by
+seed; a seed that does not generalise enters with its last epoch, a lower bound on its onset.
 
 Variants:
   cpu: 50 minutes on two cores; five seeds. Raising mutual information keeps all seeds from
-    generalising, orthogonal gradients bring it forward eight times, the others change little.
+    generalising; orthogonal gradients bring the onset forward eightfold; the others change little.
   paper: for an accelerator; modulus 113, eight seeds. 30 % of the pairs, 14,000 epochs.
   smoke: seconds; modulus 13, one condition of each kind.
 """

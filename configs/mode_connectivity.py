@@ -3,7 +3,7 @@
     python -m launch --config=configs/mode_connectivity.py:cpu --workdir=runs/mode_connectivity
 
 Linear mode connectivity: two networks start from the same parameters and see the data in different
-orders and augmentations. MIR and HDR are measured at 30 points of the straight line between them,
+orders and augmentations. MIR and HDR are measured at 30 points on the straight line between them,
 with BatchNorm statistics that are interpolated, recomputed from training batches, or taken from the
 first network.
 

@@ -47,7 +47,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     """Returns the configuration of a variant: cpu, paper or smoke."""
     config = ConfigDict()
     config.experiment = "prompt_learning"  # the module in launch/experiments
-    config.seed = 0  # of the first seed
+    config.seed = 0  # the first seed
     config.num_seeds = 1  # seeds of shots, initial context and batches
 
     config.checkpoint = ""  # a file of weights, or "random"
@@ -58,7 +58,7 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.train_fraction = 0.5  # per class, to draw shots from; the rest is the test set
     config.zero_shot_prompt = "a photo of a"  # before the class name, without learning
 
-    config.shots = 4  # and min(shots, 4) more per class for validation
+    config.shots = 4  # per class; min(shots, 4) more for validation
     config.context_tokens = 16  # learned vectors before the class name
     config.variant = "classwise"  # of the alignment loss; or "modal", "all"
     config.alignment_weights = (0.1, 0.5, 0.9)  # λ, chosen on validation images

@@ -53,9 +53,9 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     config.methods = ("one_shot", "gradual", "random")  # the first two by magnitude
     config.prune_head = False  # biases and BatchNorm are never pruned
     config.finetune_steps = 20_000  # updates after pruning
-    config.finetune_learning_rate = 3e-3  # at the first of them
+    config.finetune_learning_rate = 3e-3  # at the first of these updates
     config.gradual_steps = 15_000  # fine-tuning steps during which the sparsity of gradual grows
-    config.mask_every = 500  # steps between its masks
+    config.mask_every = 500  # steps between masks of gradual
     config.metric_batch_sizes = (64, 512)
     config.num_seeds = 3
     return _variants.apply(config, variant, _VARIANTS)

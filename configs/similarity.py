@@ -9,8 +9,8 @@ Song et al. 2024, theorem 4.6, is.
 
 Variants:
   cpu: 18 minutes on one core; five seeds, three epochs. A WideResNet-10-1 of stride 2.
-    Entropy is low where cosines are high; that within classes rises with accuracy; MIR, HDR and
-    the entropy of the features tell accuracy with errors of 0.02, without a difference.
+    Entropy is low where cosines are high; entropy within classes rises with accuracy; MIR, HDR and
+    the entropy of the features predict accuracy equally well, with errors of 0.02.
   paper: for an accelerator; WideResNet-28-2, 2^20 steps. Five seeds.
   smoke: seconds; digits, two seeds.
 """

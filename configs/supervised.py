@@ -79,7 +79,7 @@ def base(dataset: str) -> ConfigDict:
     config.train_size = 0  # training images to use; 0: all
     config.validation_fraction = 0.0  # share of them to evaluate on instead of the test split
     config.flip = True  # half of the training images are mirrored
-    config.crop_padding = 4  # training images are shifted by up to so many pixels; 0: not at all
+    config.crop_padding = 4  # training images are shifted by up to this many pixels; 0: none
 
     _add_models(config)
     config.batch_size = 64  # global
@@ -94,13 +94,13 @@ def base(dataset: str) -> ConfigDict:
     config.mi_weight = 0.0  # the paper does not give the weights of its Table 2
     config.id_weight = 0.0  # of the entropy difference, to be minimised
     config.information_terms = "entropies"  # I and |ΔH| in nats; or "ratios": MIR and HDR
-    config.information_entropy = "eigenvalues"  # of the loss; or "squarings": products alone
+    config.information_entropy = "eigenvalues"  # in the loss; or "squarings": matrix products alone
 
     config.eval_every = 2**20 // 100  # steps between records
     config.eval_batch_size = 512  # images per forward pass
     config.metric_batch_sizes = (64,)  # MIR and HDR are averages over batches of these sizes
     config.chance_permutations = 8  # of batches' labels, for the chance level of MIR; 0: none
-    config.population_splits = ()  # MIR, HDR, NC1-4 of all images; test: those evaluated on
+    config.population_splits = ()  # MIR, HDR, NC1-4 of all images; test: the evaluated split
     config.checkpoint_every = 5000  # steps; a run resumes from its last checkpoint
     config.steps_per_call = 100  # updates per call of the compiled program
     return config
@@ -113,9 +113,9 @@ def _add_models(config: ConfigDict) -> None:
     config.num_groups = 3  # 4 for images of 96 x 96
     config.first_stride = 1  # 2 for images of 96 x 96
     config.batchnorm_decay = 0.999  # of the running statistics per step
-    config.batchnorm_sync = True  # statistics of the batch of all devices, not of each device
+    config.batchnorm_sync = True  # statistics over the batches of all devices, not per device
     config.mlp_depth, config.mlp_width = 2, 512  # hidden layers
-    config.vit_patch = 4  # side of the patches, a divisor of the images'
+    config.vit_patch = 4  # side of the patches, a divisor of image sides
     config.vit_width, config.vit_depth, config.vit_heads = 128, 6, 4  # of the transformer
     config.compute_dtype = "float32"  # or bfloat16
 

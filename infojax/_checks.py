@@ -1,4 +1,4 @@
-"""Checks of arguments: a ValueError that names the argument, or NaN for what only a run can see."""
+"""Checks of arguments: a ValueError that names the argument, or NaN for faults seen at run time."""
 
 import math
 import numbers

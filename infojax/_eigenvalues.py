@@ -73,8 +73,8 @@ def _by_bisection(k: jax.Array) -> jax.Array:
 def _tridiagonal(k: jax.Array) -> _Pair:
     """Returns diagonal [n] and off-diagonal [n - 1] of a tridiagonal matrix with k's eigenvalues.
 
-    Batches are loops: batched LAPACK calls of jaxlib 0.10 wait for parts of their work on the
-    threads that are to compute these, so as many calls at once as there are threads never end.
+    Batches are loops: batched LAPACK calls of jaxlib 0.10 wait for parts of their work on the same
+    threads that must compute them, so as many concurrent calls as there are threads deadlock.
     """
     _, diagonal, off_diagonal, _ = jax.lax.linalg.tridiagonal(_by_columns(k), lower=True)
     return diagonal, off_diagonal
@@ -135,8 +135,8 @@ def _bounds(diagonal: jax.Array, off_diagonal: jax.Array) -> _Pair:
 def _sturm_count(diagonal: jax.Array, off_diagonal: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """Returns the function that counts the eigenvalues below each of x [..., m].
 
-    They are as many as the negative pivots of the factorisation `T - x I = L D Lᵀ`. A pivot that
-    is zero or nearly so becomes the smallest negative one that can be divided by, as in LAPACK.
+    There are as many as negative pivots in the factorisation `T - x I = L D Lᵀ`. A pivot that is
+    zero or nearly so becomes the smallest negative one that can be divided by, as in LAPACK.
     """
     squares = jnp.concatenate([jnp.zeros_like(off_diagonal[..., :1]), off_diagonal**2], -1)
     tiny: float = np.finfo(squares.dtype).tiny

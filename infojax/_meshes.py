@@ -18,7 +18,7 @@ def replicated(function: Callable[P, R]) -> Callable[P, R]:
 
     The compiler partitions the body, as it does under an automatic mesh: sums over samples are
     computed where the samples are. Results are replicated over the mesh. Without an explicit mesh
-    the function is called as it is.
+    the function is called unchanged.
     """
 
     @functools.wraps(function)
@@ -51,7 +51,7 @@ def _on_explicit_mesh(leaf: Any) -> bool:
 
 
 def entered_mesh(x: jax.Array) -> AbstractContextManager[Any]:
-    """A context with the mesh of x: its devices too where x is an array, not a tracer."""
+    """A context with the mesh of x, including its devices where x is an array, not a tracer."""
     mesh = jax.typeof(x).sharding.mesh
     if jax.sharding.get_abstract_mesh() == mesh:
         return nullcontext()

@@ -24,9 +24,9 @@ def scaled(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array
 
 
 def unit_trace(k: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns `K / tr K` of matrices [..., n, n] of any scale, and which are finite, bool [...].
+    """Returns `K / tr K` of matrices [..., n, n] of any scale, and which are valid, bool [...].
 
-    A zero matrix stays zero; a negative trace is not valid either.
+    A zero matrix stays zero. Matrices that are not finite or have a negative trace are not valid.
     """
     k = scaled(k, (-2, -1))  # no sum below overflows or vanishes
     trace = jnp.trace(k, axis1=-2, axis2=-1)

@@ -94,8 +94,8 @@ def interplay(
       v: features or head rows of the same samples, floating [n, e] or [..., e].
       alpha: order, a positive Python number or `math.inf`.
       mask: bool [n] or [...]; samples with False are ignored, whatever z and v hold there.
-      entropy: called as `entropy(k, alpha=alpha)` with products X Xᵀ; an eigensolver's, or
-        `infojax.squarings.product_entropy`, by matrix products alone and of order 1.
+      entropy: called as `entropy(k, alpha=alpha)` with products X Xᵀ; by default from an
+        eigensolver. `infojax.squarings.product_entropy`, of order 1, uses matrix products alone.
 
     Returns:
       An `Interplay` of scalars. A sample whose row in z (or v) is zero is ignored in the entropy
@@ -256,7 +256,7 @@ def _interplay_by_class(
 
 
 def joint_matrix(z_hat: jax.Array, y: jax.Array, w_hat: jax.Array) -> jax.Array:
-    """Returns G(Z) ∘ G(V) [n, n], or where smaller a matrix of its nonzero eigenvalues [d r, d r].
+    """Returns G(Z) ∘ G(V) [n, n], or a matrix [d r, d r] of its nonzero eigenvalues where smaller.
 
     For unit rows z_hat [n, d] and w_hat [C, d] of at most n classes, `r = min(C, d)`.
     """
@@ -267,7 +267,7 @@ def joint_matrix(z_hat: jax.Array, y: jax.Array, w_hat: jax.Array) -> jax.Array:
 
 
 def _gram_of_labels(w_hat: jax.Array, y: jax.Array) -> jax.Array:
-    """Returns `G(W)[y, y]` [n, n] by products, whose derivatives scatter nothing."""
+    """Returns `G(W)[y, y]` [n, n] by products, whose derivatives need no scatter."""
     if w_hat.shape[0] > w_hat.shape[1]:
         return moments.outer_product(_samples.rows_of_labels(w_hat, y))
     one_hot = jax.nn.one_hot(y, w_hat.shape[0], dtype=w_hat.dtype)

@@ -102,8 +102,8 @@ def cross_entropy(
        \qquad m_j = l_j - l_y
 
     `logsumexp(l) - l_y` suffers from cancellation: in float32 it is 0 below 1e-7, and its gradient
-    loses all digits well before. Here only the margins themselves are differences of nearly equal
-    numbers, in value and gradient.
+    loses all digits long before that. Here only the margins themselves are differences of nearly
+    equal numbers, in value and gradient.
 
     Args:
       logits: floating [..., C]; float16 and bfloat16 are widened to float32. Classes other than

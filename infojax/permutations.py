@@ -1,4 +1,4 @@
-"""What MIR is by chance: features and head rows of the same samples with the labels permuted."""
+"""The chance level of MIR: features and head rows of the same samples with permuted labels."""
 
 from typing import NamedTuple
 
@@ -55,8 +55,8 @@ def chance(
     largest when the two are independent, so MIR of permuted labels falls as samples are added, from
     1 or nearly so to 0; see `population.chance_level`.
 
-    Permutations are computed together as far as 16 MB hold them (in float32), then one batch after
-    another; each costs as much as the joint entropy of `sample_interplay`.
+    Permutations are computed in batches that fit 16 MB (in float32), one after another; each costs
+    as much as the joint entropy of `sample_interplay`.
 
     Args:
       z: features, floating [n, d] or [..., d].
@@ -78,8 +78,8 @@ def chance(
 
     References:
       Vinh, Epps & Bailey 2010, Information theoretic measures for clusterings comparison: the
-      adjusted mutual information, which `corrected_mir` is (normalised by the smaller entropy) for
-      one-hot features and head rows.
+      adjusted mutual information, to which `corrected_mir` reduces (normalised by the smaller
+      entropy) for one-hot features and head rows.
 
     >>> import jax
     >>> import jax.numpy as jnp
@@ -125,7 +125,7 @@ def _floats(n: int, d: int, c: int) -> int:
 
 
 def _batches(number: int, floats: int) -> tuple[int, int]:
-    """Size of batches of equal size, within memory, and how many they hold, at least number."""
+    """Size of equal batches that fit memory, and how many they hold in all, at least number."""
     rounds = -(-number * floats // _FLOATS)
     batch = -(-number // min(rounds, number))
     return batch, batch * -(-number // batch)

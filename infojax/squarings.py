@@ -2,14 +2,14 @@ r"""Entropy of the spectrum of a matrix by matrix products alone, without an eig
 
 With `P = V diag(w) Vᵀ` the entropy is `-⟨P, log P⟩` and its gradient `-log P`, up to a constant.
 The logarithm is an integral over time scales. Its trapezoidal rule on a grid of powers of two
-converges so fast that a step of `log 2` leaves 1e-6, and each of its terms is the square of the one
-before:
+converges so fast that a step of `log 2` leaves an error of 1e-6, and each of its terms is the
+square of the one before:
 
 .. math:: -\log x = \int_0^\infty (e^{-xt} - e^{-t}) \frac{dt}{t}
    \approx c + \sum_{k=0}^{m-1} a_k (1 - x)^{2^k}, \qquad 0 < x \le 1/4,
 
-with `a_k = log 2` but for the first three, which with c are fitted and stand for the earlier terms.
-Eigensolvers are sequential; products are what accelerators do best.
+with `a_k = log 2` except for the first three, which are fitted together with c and replace the
+earlier terms. Eigensolvers are sequential; products are what accelerators do best.
 """
 
 import math
@@ -40,11 +40,11 @@ def product_entropy(k: ArrayLike, alpha: float = 1.0) -> jax.Array:
       alpha: order; only 1. Order 2 needs no eigenvalues: see `spectrum.product_entropy`.
 
     Returns:
-      Entropies in nats [...]. Beside rounding they are, in both dtypes, at most 1.2e-6 too large
-      and `1.2e-6 + 0.4 n r` too small, where `r = 4 ‖P‖ 2^-m` is the resolution, with P = K / tr K,
-      its Frobenius norm and m = 21 in float32 (`0.4 r = 8e-7 ‖P‖`), 50 in float64. In the gradient,
-      an eigenvalue below r counts as if it were about r. 0 for the zero matrix; NaN if k contains
-      NaN or inf, or if its trace is negative.
+      Entropies in nats [...]. Apart from rounding they are, in both dtypes, at most 1.2e-6 too
+      large and `1.2e-6 + 0.4 n r` too small, where `r = 4 ‖P‖ 2^-m` is the resolution, with P =
+      K / tr K, its Frobenius norm and m = 21 in float32 (`0.4 r = 8e-7 ‖P‖`), 50 in float64. In the
+      gradient, an eigenvalue below r counts as if it were about r. 0 for the zero matrix; NaN if k
+      contains NaN or inf, or if its trace is negative.
 
     Raises:
       ValueError: k is not square, not real, or of half precision, whose products have negative
@@ -87,8 +87,8 @@ def _entropy_jvp(
 def _minus_logarithm(p: jax.Array) -> jax.Array:
     """Returns -log P [..., n, n], cut off at the resolution; 0 for zero matrices.
 
-    Iterated is `Z_k = I - Y^(2^k)`, not the power: null eigenvalues are then near 0, where rounding
-    is small. Near 1 it adds up along the diagonal of many equal features.
+    The iteration is on `Z_k = I - Y^(2^k)`, not on the power: null eigenvalues are then near 0,
+    where rounding is small. Near 1 it would add up along the diagonal of many equal features.
     """
     squares = jnp.sum(p * p, (-2, -1), keepdims=True)
     limit = 4 * jnp.sqrt(jnp.where(squares == 0, 1, squares))

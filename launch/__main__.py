@@ -71,7 +71,7 @@ def _take(
 
 
 def _report(workdir: Path) -> None:
-    """Draws the report of a finished run, which no failure to draw may spoil."""
+    """Draws the report of a finished run; a failure to draw it does not fail the run."""
     try:
         reports.draw([workdir], workdir / reports.FILE)
     except Exception as error:

@@ -22,7 +22,7 @@ from launch import networks, streams, updates
 from launch.runs import evaluated_split
 from launch.settings import check_at_least, check_below_one, check_choice
 
-# Fields that one compiled program serves in every value: they are arguments of its step.
+# Fields that are arguments of the compiled step: one program serves all their values.
 TRACED = frozenset(
     {"seed", "label_smoothing", "mi_weight", "id_weight", "learning_rate", "weight_decay"}
 )
@@ -41,7 +41,7 @@ class Program(NamedTuple):
       update: loss, optimiser and averaging.
       advance: compiled updates.
       measure: accuracy, loss, and MIR and HDR of batches.
-      measure_population: those, and MIR, HDR and neural collapse of the whole split.
+      measure_population: the same, and MIR, HDR and neural collapse of the whole split.
     """
 
     data: images.ImageData
@@ -120,7 +120,7 @@ def init_state(
 def make_source(program: Program, config: ConfigDict, seed: int, stream: int = 1) -> Any:
     """Puts the training images and a seed's key on every device of this process.
 
-    It is an `updates.Source`; of images that are streamed, the `streams.Batches`.
+    It is an `updates.Source`; for streamed images, `streams.Batches`.
 
     Streams differ in order and augmentation; parameters are drawn independently of them.
     """

@@ -65,7 +65,7 @@ def find(name: str) -> Path:
 
 
 def _of_name(whole: str) -> Path:
-    """A file in configs/, relative to the current directory where it lies in it."""
+    """A file in configs/, relative to the current directory if inside it."""
     path = DIRECTORY / whole
     try:
         return path.relative_to(Path.cwd())
@@ -106,7 +106,7 @@ def _module(path: Path) -> ModuleType:
 
 
 def _with_tuples(content: Any) -> Any:
-    """Lists, into which JSON turned the tuples of the config, as tuples."""
+    """Turns lists, as JSON stores the config's tuples, back into tuples."""
     if isinstance(content, dict):
         return {name: _with_tuples(value) for name, value in content.items()}
     return tuple(map(_with_tuples, content)) if isinstance(content, list) else content
@@ -128,7 +128,7 @@ def comments(path: Path) -> dict[str, str]:
     """Returns the comment of each field, as in `config.seed = 0  # of the first run`.
 
     Settings in a dict, `"seed": 0,  # of the first run`, may have them too. A field without a
-    comment in a file takes it from the files beside it that it imports.
+    comment takes one from the files beside this one that it imports.
     """
     found: dict[str, str] = {}
     for source in _sources(path, set()):

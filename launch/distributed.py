@@ -25,8 +25,8 @@ def start(argv: list[str]) -> list[str]:
     """Starts jax.distributed if this is one of several processes.
 
     `--num_processes` decides; without it, SLURM or Open MPI must have started several processes,
-    or the machine must be a TPU, where jax asks the machine. jax takes what the flags leave open
-    from the cluster.
+    or the machine must be a TPU, where jax asks the machine. jax gets from the cluster what the
+    flags leave open.
 
     Args:
       argv: command line.

@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--dataset", default="", help="as config.dataset; the run's own if empty")
     parser.add_argument("--data-dir", default="", help="as config.data_dir, for --dataset")
-    parser.add_argument("--splits", default="", help="such as test,train; by default as the run")
-    parser.add_argument("--sizes", default="", help="of the batches; by default as the run")
+    parser.add_argument("--splits", default="", help="such as test,train; by default as in the run")
+    parser.add_argument("--sizes", default="", help="batch sizes; by default as in the run")
     parser.add_argument("--alpha", type=float, default=1.0, help="order of the entropies; 1")
     parser.add_argument("--layers", default="all", help="names; all (blocks), or empty for none")
     return parser
@@ -57,7 +57,7 @@ def evaluate(arguments: argparse.Namespace) -> list[str]:
     """Measures all seeds of a run on splits of a data set, and writes what it found.
 
     Returns:
-      Lines that say so.
+      Lines that report this.
     """
     config = runs.read_config(arguments.run)
     if "metric_batch_sizes" not in config or "eval_batch_size" not in config:
@@ -108,7 +108,7 @@ def _splits(arguments: argparse.Namespace, run: Trained) -> dict[str, Split]:
 
 
 def _request(arguments: argparse.Namespace, run: Trained, splits: dict[str, Split]) -> Request:
-    """What to measure, once it is known to be possible."""
+    """What to measure, after checking that it can be measured."""
     if not arguments.alpha > 0:
         raise UserError(f"alpha must be positive, got {arguments.alpha:g}")
     try:
@@ -134,7 +134,7 @@ def _layers(arguments: argparse.Namespace, run: Trained, split: Split) -> tuple[
     names = _listed(arguments.layers)
     unknown = [name for name in names if name not in known]
     if unknown and not known:
-        raise UserError("layers are known of Flax linen models only; use --layers=")
+        raise UserError("layers are known for Flax linen models only; use --layers=")
     if unknown:
         within = next((name for name in known if "/" in name), "")
         hint = f", and those within them, such as {within}" if within else ""
@@ -143,7 +143,7 @@ def _layers(arguments: argparse.Namespace, run: Trained, split: Split) -> tuple[
 
 
 def chunk_size(config: ConfigDict, sizes: Sequence[int]) -> int:
-    """Returns the images of one forward pass: those of the run, if they hold batches of all sizes.
+    """Returns the images per forward pass: as in the run, rounded to hold batches of all sizes.
 
     Raises:
       UserError: a size is below 2, or they have no common multiple of reasonable size.
@@ -180,7 +180,7 @@ def _line(key: str, found: dict[str, Any], n: int) -> str:
 
 
 def _earlier(path: Path) -> dict[str, Any]:
-    """The evaluations that are there."""
+    """The earlier evaluations, by key."""
     if not path.exists():
         return {}
     found = storage.read_object(path)

@@ -35,11 +35,11 @@ def why_not_longer(module: Experiment) -> str | None:
     """Why a run that has begun cannot be given a larger `num_steps`.
 
     Args:
-      module: an experiment, which says so as `WHY_NOT_LONGER`.
+      module: an experiment, which states the reason as `WHY_NOT_LONGER`.
 
     Returns:
-      The reason; "" if it can, and ends in what it would have been with that `num_steps` from the
-      start; None if the experiment does not say.
+      The reason; "" if it can, and then ends as if it had started with that `num_steps`; None if
+      the experiment does not say.
     """
     return getattr(module, "WHY_NOT_LONGER", None)
 
@@ -74,7 +74,7 @@ class Checking(Sweepable, Protocol):
     """A sweepable experiment whose settings must fit the data, which `check` does not read."""
 
     def check_on_data(self, program: Any, built_for: ConfigDict, config: ConfigDict) -> None:
-        """Raises UserError for settings that do not fit the data of a program, if it is theirs."""
+        """Raises UserError if settings that share a program's data do not fit them."""
 
 
 class Comparable(Sweepable, Protocol):

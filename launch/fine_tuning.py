@@ -1,4 +1,4 @@
-"""Pruning one network to one sparsity, fine-tuning it, and comparing its features with before."""
+"""Prunes a network to one sparsity, fine-tunes it, and compares its features before and after."""
 
 import contextlib
 import functools
@@ -184,12 +184,12 @@ def prune(
 def with_sparsity(
     program: Program, state: training.TrainState, sparsity: float
 ) -> training.TrainState:
-    """A state, not replicated, pruned by magnitude; what was pruned before goes first."""
+    """A state, not replicated, pruned by magnitude; weights pruned before are pruned first."""
     return _with_mask(state, pruning.magnitude_mask(state.params, sparsity, program.prunable))
 
 
 def _with_mask(state: training.TrainState, mask: pruning.Mask) -> training.TrainState:
-    """Parameters, their average and the optimiser's state with a mask."""
+    """Applies a mask to the parameters, their average and the optimiser's state."""
     return state.replace(
         params=pruning.apply_mask(state.params, mask),
         ema=None if state.ema is None else pruning.apply_mask(state.ema, mask),
@@ -241,7 +241,7 @@ def make_compare(sizes: tuple[int, ...], permutations: int) -> Callable[..., dic
 
     Returns:
       A function of two lists of chunks of features [devices, size, d] and of labels [devices, n],
-      -1 for padding, to `between_mir_N` and `between_hdr_N`; a remainder is not a batch.
+      -1 for padding, to `between_mir_N` and `between_hdr_N`; incomplete batches are ignored.
     """
 
     def compare(before, after, labels):

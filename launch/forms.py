@@ -1,8 +1,8 @@
-"""Forms of settings: what a setting may be, whatever it means.
+"""Forms of settings: which values a setting may take, whatever it means.
 
-Flags pass more than an experiment can use: `nan`, numbers beyond 64 bits, sets, a text where a
-tuple was mistyped. Their meaning is checked by the experiment. What a config file says itself is
-taken as it is.
+Flags let through values that no experiment can use: `nan`, numbers beyond 64 bits, sets, a text
+where a tuple was mistyped. The experiment checks what values mean. Values from the config file
+itself are taken as they are.
 """
 
 import math
@@ -29,12 +29,12 @@ _EVALUATIONS = 10**6
 
 
 def check(config: ConfigDict, default: ConfigDict, before: str = "") -> None:
-    """Raises UserError for the first setting that has not the form of its default.
+    """Raises UserError for the first setting that does not have the form of its default.
 
     Args:
       config: with overrides.
       default: the same fields without overrides.
-      before: of the names of the fields in messages, where the config is part of another.
+      before: prefix of field names in messages, for a config within another.
     """
     for name in default:
         value, like = config[name], default[name]
@@ -55,9 +55,9 @@ def _unchanged(value: Any, like: Any) -> bool:
 
 
 def check_amounts(config: ConfigDict) -> None:
-    """Raises UserError for the first amount that no machine can serve.
+    """Raises UserError for the first amount that no machine can handle.
 
-    Experiments of other packages give these names meanings of their own.
+    Experiments of other packages may give these names other meanings.
     """
     if "experiment" in config and "." in str(config.experiment):
         return
@@ -107,7 +107,7 @@ def _of_tuple(value: Any, like: tuple[Any, ...]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """What is wrong with a value that JSON and 32 bits are to hold; "" if nothing is."""
+    """What is wrong with a value that must fit JSON and 32 bits; "" if nothing is."""
     match value:
         case tuple():
             return next(filter(None, map(_plain, value)), "")

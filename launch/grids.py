@@ -15,7 +15,7 @@ from launch.settings import derived
 _STUDY = ("fields", "points", "table_metrics", "point_experiment")
 # Points share their experiment and their seeds, which pair them.
 _SHARED = ("experiment", "seed", "num_seeds", *_STUDY)
-_LONGEST_NAME = 255  # bytes of a part of a path that file systems take
+_LONGEST_NAME = 255  # bytes of a path's part that file systems allow
 
 
 def points(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
@@ -32,7 +32,7 @@ def name_of(values: dict[str, Any]) -> str:
 
 
 def check(config: ConfigDict, swept: Sweepable) -> None:
-    """Raises UserError for a grid that cannot be run, or a point of it."""
+    """Raises UserError if the grid or one of its points cannot be run."""
     _check_fields(config)
     _check_rows(config)
     _check_names([name_of(dict(zip(config.fields, row, strict=True))) for row in config.points])
@@ -78,7 +78,7 @@ def _check_rows(config: ConfigDict) -> None:
 
 
 def _check_names(names: list[str]) -> None:
-    """Raises UserError for points whose directories would be one, or outside of the run's."""
+    """Raises UserError for points whose directories would coincide, or lie outside the run's."""
     paths = [PurePath(name) for name in names]
     for path in paths:
         if path.is_absolute() or ".." in path.parts or any(map(_too_long, path.parts)):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the measures themselves do without
     from ml_collections import ConfigDict
 
 Metrics = dict[str, jax.Array]
-# Features and logits of a network with some parameters, of operands [n, 2].
+# Features and logits of a network, from its parameters and operands [n, 2].
 Outputs = Callable[[training.Params, ArrayLike], tuple[jax.Array, jax.Array]]
 
 _POPULATION_RTOL = 1e-3  # relative standard error of MIR, where it is estimated
@@ -30,8 +30,8 @@ class Settings(NamedTuple):
     Attributes:
       batch_sizes: of the test batches for MIR and HDR at the sample level.
       population_splits: "train", "test", "all": splits with MIR and HDR of all examples.
-      chance_permutations: of the labels of a test batch, for its chance level; 0: none, also
-        not for the population.
+      chance_permutations: of the labels of a test batch, for its chance level; 0: none, not even
+        for the population.
       waves: whether to record the Fourier measures, which are defined for a+b and a-b.
     """
 
@@ -50,7 +50,7 @@ class _Split(NamedTuple):
 
 
 def settings(config: "ConfigDict") -> Settings:
-    """Returns what a config wants measured."""
+    """Returns what a config asks to measure."""
     return Settings(
         config.metric_batch_sizes,
         config.population_splits,
@@ -79,7 +79,7 @@ def check(config: "ConfigDict") -> None:
 def measure(
     outputs: Outputs, settings: Settings, params: training.Params, fitted: Examples, test: Examples
 ) -> Metrics:
-    """Returns every recorded metric of some parameters.
+    """Returns every recorded metric, for given parameters.
 
     Sample-level MIR, HDR, entropies and the chance level use the first n test examples, n in
     batch_sizes; class-level values, NC1 to NC4, effective rank and population values use all

@@ -122,7 +122,7 @@ def batch_of(config: ConfigDict, fitted: Examples, seed: int, num_devices: int) 
 
 
 def note_generalisation(state: TrainState, metrics: Mapping[str, Any]) -> TrainState:
-    """Keeps in a state the step of the first evaluation that saw the network generalise."""
+    """Notes in a state the step of the first evaluation at which the network generalises."""
     if _GENERALISED not in state.model_state:
         return state
     before = state.model_state[_GENERALISED]
@@ -133,7 +133,7 @@ def note_generalisation(state: TrainState, metrics: Mapping[str, Any]) -> TrainS
 
 
 def finished(stop_after: int, state: TrainState) -> bool:
-    """Whether a state has been trained `stop_after` steps since it generalised; 0 is never."""
+    """Whether a state has been trained `stop_after` steps since it generalised; 0 means never."""
     if not stop_after:
         return False
     since = int(state.model_state[_GENERALISED])

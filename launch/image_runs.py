@@ -1,4 +1,4 @@
-"""Runs of image classification as they are read: their data and network, without training."""
+"""Reads runs of image classification: their data and network, without training."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ _FILE = "data.json"
 def describe(data: images.ImageData, directory: Path) -> None:
     """Writes what a network depends on: shape of the images, number of classes, moments.
 
-    With these, a trained network can be read where its data are not.
+    With these, a trained network can be read where its data are missing.
 
     Raises:
       UserError: the directory holds checkpoints of a run on other images.
@@ -53,7 +53,7 @@ def _write(content: dict[str, Any], directory: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return {"embeddings": False} | json.loads(path.read_text())  # as of runs older than these
+    return {"embeddings": False} | json.loads(path.read_text())  # which older runs lack
 
 
 def _close(x: Any, y: Any) -> bool:
@@ -79,7 +79,7 @@ def read_network(config: ConfigDict, directory: Path) -> Network:
 
 
 def _described(config: ConfigDict, directory: Path) -> images.ImageData:
-    """The data set without its images; of runs older than the description, the data set itself."""
+    """The data set without its images; for runs older than the description, the data set itself."""
     path = directory / _FILE
     if not path.exists():
         return classification.load_data(config)
@@ -114,7 +114,7 @@ def other_splits(run: Trained, dataset: str, data_dir: str) -> dict[str, images.
     """Returns the splits of another data set by name.
 
     Args:
-      run: whose network is to take the images.
+      run: the run whose network takes the images.
       dataset: as `config.dataset`.
       data_dir: as `config.data_dir`.
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 _RATIO = "ratio"  # between 0 and 1
 
-# Quantity, what tells it from others of that quantity, and unit, in the order of a reader's
-# interest.
+# Quantity, what tells the metric from others of it, and unit, in the order of a reader's interest.
 _KNOWN = {
     "accuracy": ("accuracy", "", _RATIO),
     "best_accuracy": ("accuracy", "best yet", _RATIO),
@@ -56,8 +55,8 @@ _KNOWN = {
     "loss_spike": ("largest loss over the smallest before it", "", ""),
     "threshold": ("confidence threshold", "global", _RATIO),
     "lowest_threshold": ("confidence threshold", "lowest of a class", _RATIO),
-    "mask_rate": ("pseudo-labels", "share that passes", _RATIO),
-    "pseudo_label_accuracy": ("pseudo-labels", "right, of those that pass", _RATIO),
+    "mask_rate": ("pseudo-labels", "share passing", _RATIO),
+    "pseudo_label_accuracy": ("pseudo-labels", "correct, of those passing", _RATIO),
     "restricted_loss": ("loss", "key frequencies alone", "nats"),
     "excluded_loss": ("loss", "without key frequencies", "nats"),
     "gini_embedding": ("Gini coefficient of Fourier norms", "embedding", _RATIO),
@@ -88,7 +87,7 @@ class Label(NamedTuple):
 
     Attributes:
       quantity: what is measured; metrics of one quantity share axes.
-      detail: what tells it from others of that quantity; "" if nothing does.
+      detail: what tells it from other metrics of that quantity; "" if nothing does.
       unit: "nats", "s" or "".
       is_ratio: whether it lies between 0 and 1.
       rank: place in a reader's order.

@@ -16,8 +16,8 @@ Point = dict[str, Any]
 class Ledger:
     """Context around the points of a study: which are finished, and what was measured.
 
-    A study that is started again continues with the points that are missing. The first process
-    writes; all processes hold the same points.
+    A restarted study continues with the missing points. The first process writes; all processes
+    hold the same points.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ledger:
         return tuple(point[field] for field in self._fields)
 
     def _problem(self, point: Point, earlier: set[Key]) -> str:
-        """Why a line cannot be that of a point; "" if it can."""
+        """Why a line cannot describe a point; "" if it can."""
         for field in self._fields:
             if field not in point or isinstance(point[field], list | dict):
                 return f"it has no {field}"

@@ -48,7 +48,7 @@ class Request(NamedTuple):
 def make_measure(network: Network, request: Request) -> Callable[[Trained, Split], Measured]:
     """Returns a function that measures networks of one kind on a split.
 
-    Metrics at the head are computed as in training, on all devices. To them it adds the standard
+    Metrics at the head are computed as in training, on all devices; added to them are the standard
     errors of the accuracy and of the means over batches.
     """
     wanted = evaluation.Metrics(request.sizes, True, _RTOL, request.alpha, request.permutations)

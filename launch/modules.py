@@ -33,7 +33,7 @@ def imported(path: str, setting: str) -> Any:
     """Imports the module at a dotted path that a setting, such as `model = 'a.b:c'`, asks for.
 
     Raises:
-      UserError: there is no such module. What it imports itself may raise as usual.
+      UserError: there is no such module. Errors raised within it pass through.
     """
     try:
         return importlib.import_module(path)

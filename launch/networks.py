@@ -41,8 +41,8 @@ def make_model(config: ConfigDict, image_shape: ImageShape, num_classes: int) ->
       num_classes: C.
 
     Raises:
-      UserError: `config.model` is unknown, or does not fit the images; the function of the user's
-        returns something else than a model of C classes.
+      UserError: `config.model` is unknown, or does not fit the images; the user's function returns
+        something other than a model of C classes.
     """
     match config.model:
         case "wide_resnet":
@@ -123,7 +123,7 @@ def _vit(config: ConfigDict, image_shape: ImageShape, num_classes: int) -> ViT:
 
 
 def _function(name: str) -> MakeClassifier:
-    """Imports a function of the user's."""
+    """Imports a user's function."""
     path, colon, attribute = name.partition(":")
     if not (path and colon and attribute) or path.startswith("."):
         known = ", ".join(ARCHITECTURE)

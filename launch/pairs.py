@@ -29,12 +29,12 @@ class Pair(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """What was measured of the k full batches of a size.
+    """What was measured on the k full batches of a size.
 
     Attributes:
       shared: of each batch, every field float [k].
-      permuted: MIR of batches in which v is permuted, float [m], m >= k: of every batch, and of the
-        first ones again.
+      permuted: MIR of batches in which v is permuted, float [m], m >= k: of every batch, then of
+        the first ones again.
     """
 
     shared: Interplay
@@ -64,7 +64,7 @@ def of_batches(pair: Pair, n: int, alpha: float, permutations: int) -> Batches:
       pair: of at least n samples.
       n: samples per batch.
       alpha: order of the entropies.
-      permutations: at least so many, unless the batch is all samples.
+      permutations: smallest number, unless a batch holds all samples.
     """
     number = len(pair.z) // n
     least = _OF_ALL if n == len(pair.z) else permutations

@@ -76,7 +76,7 @@ def load_run(workdir: Path) -> Run:
 
 
 def load(workdir: str | Path, seed: int | None = None) -> Trained:
-    """Reads a trained network; changes nothing, and works beside a process that trains it.
+    """Reads a trained network; changes nothing, and is safe while another process trains it.
 
     Args:
       workdir: directory of a run of image classification or grokking, or of a point of a grid.
@@ -133,7 +133,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 
 def completed(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config with the settings that versions before them had no choice in."""
+    """Returns a config with the settings that older versions lacked, as they were then fixed."""
     if "modulus" in config:
         return _OLDER_GROKKING | config
     if "alignment_weights" in config:

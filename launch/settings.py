@@ -56,7 +56,7 @@ def derived(config: ConfigDict, without: Iterable[str], **changes: Any) -> Confi
 
 
 def check_at_least(config: ConfigDict, limits: dict[str, Any]) -> None:
-    """Raises UserError for the first field that is no number, or below its limit."""
+    """Raises UserError for the first field that is not a number, or is below its limit."""
     for name, limit in limits.items():
         if not (_is_number(config[name]) and config[name] >= limit):
             raise UserError(f"{name} must be at least {limit}, got {config[name]!r}")

@@ -45,7 +45,7 @@ def cosines(z: np.ndarray, y: np.ndarray) -> Measures:
     n_c = np.bincount(y)
     sums = np.zeros((len(n_c), unit.shape[1]))
     np.add.at(sums, y, unit)
-    same = np.sum(sums**2)  # over pairs of one class, each sample with itself among them
+    same = np.sum(sums**2)  # over pairs of one class, including each sample with itself
     pairs = np.sum(n_c**2)
     return {
         "cosine_within": float((same - np.sum(unit**2)) / (pairs - len(y))),
@@ -68,8 +68,8 @@ def predictions(z: np.ndarray, v: np.ndarray) -> Measures:
 
     A target is a unit vector that one side predicts exactly, drawn at random. Its expected error
     from the other side is `1 - tr P_z P_v / rank` of the first side, which
-    `population.rank_bound` bounds. With effective ranks that is an interpretation of the entropies,
-    and may be exceeded.
+    `population.rank_bound` bounds. With effective ranks it is no longer a bound, but interprets the
+    entropies.
 
     Args:
       z: features, float [n, d].
@@ -94,7 +94,7 @@ def predictions(z: np.ndarray, v: np.ndarray) -> Measures:
 
 
 def _error(overlap: float, rank: int) -> float:
-    """Of targets of a side of some rank; a side of rank 0 has none."""
+    """Error for targets of a side of this rank; a side of rank 0 has none."""
     return 1 - overlap / rank if rank else 0.0
 
 
@@ -112,7 +112,7 @@ def _column_space(x: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _unit_rows(x: np.ndarray) -> np.ndarray:
-    """Rows divided by their lengths, float64; zero rows stay."""
+    """Rows divided by their lengths, float64; zero rows stay zero."""
     x = np.asarray(x, np.float64)
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(length > 0, length, 1)

@@ -18,7 +18,7 @@ _IN_FLIGHT = 4  # steps that the devices may lag behind, each with its batch
 class Batches:
     """This process's share of every batch, decoded ahead by worker threads.
 
-    The batch of a step is a function of the key and the step: that of a source in memory.
+    The batch of a step is a function of the key and the step: the same as from a source in memory.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fewer records for figures: of a million, those that a curve's outline needs."""
+"""Fewer records for figures: out of a million, those that a curve's outline needs."""
 
 import itertools
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from launch.runs import History, Run
 
-_MOST = 20_000  # records that are drawn as they are
-_EXTREMES = 10_000  # records to keep of more
+_MOST = 20_000  # records up to which all are drawn
+_EXTREMES = 10_000  # records to keep if there are more
 
 
 def thinned(run: Run) -> Run:
@@ -24,7 +24,7 @@ def thinned(run: Run) -> Run:
 
 
 def _extremes(history: History) -> set[float]:
-    """The steps of the records to keep; of the first and the last, too."""
+    """The steps of the records to keep, including the first and the last."""
     if not history:
         return set()
     n, names = len(history), history[0].keys() | history[-1].keys()

@@ -69,7 +69,7 @@ class Trained:
 
     @property
     def model(self) -> Any:
-        """The network; of image classification an `infojax.models.classifier.Classifier`."""
+        """The network; for image classification, an `infojax.models.classifier.Classifier`."""
         return self.network.model
 
     @property
@@ -82,8 +82,8 @@ class Trained:
         """Returns features [n, d] and logits [n, C].
 
         Args:
-          inputs: as the run's data hold them: of image classification, images uint8
-            [n, h, w, channels], which are standardised as in training; of grokking, pairs of
+          inputs: as the run's data hold them: for image classification, images uint8
+            [n, h, w, channels], which are standardised as in training; for grokking, pairs of
             operands, integer [n, 2].
 
         Raises:
@@ -113,15 +113,15 @@ class Trained:
         return result
 
     def layer_names(self, inputs: Any) -> list[str]:
-        """Returns the names of the layers in order; [] of a network that is not a linen module."""
+        """Returns the names of the layers in order; [] for a network that is not a linen module."""
         batch = self.network.check(inputs)[np.zeros(1, int)]
         return layers.names(self.network.forward, self.params, self.model_state, batch)
 
     def data(self) -> Any:
         """Reads the data that this seed was trained and evaluated on.
 
-        Of image classification an `infojax.data.images.ImageData`, of grokking the training and the
-        test `infojax.data.modular.Examples`.
+        For image classification, an `infojax.data.images.ImageData`; for grokking, the training and
+        the test `infojax.data.modular.Examples`.
         """
         return self.network.data(self.seed)
 
@@ -137,7 +137,7 @@ class Trained:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(forward: Forward, names: tuple[str, ...] | None) -> Callable[..., Any]:
-    """The forward pass, or that to layers."""
+    """The forward pass, or the one to layers."""
     return jax.jit(forward if names is None else layers.outputs(forward, names))
 
 
@@ -156,7 +156,7 @@ def read(
       config: of the run.
       seed: which seed.
       directory: of the seed.
-      network: that the config trains.
+      network: the one that the config trains.
       step: of the checkpoint; None for the newest intact one.
 
     Raises:

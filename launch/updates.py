@@ -81,7 +81,7 @@ def check_inputs(config: ConfigDict, data: images.ImageData) -> None:
 
 
 def standardise(data: images.ImageData, batch: jax.Array) -> jax.Array:
-    """Images of uint8, or embeddings, to float32 of mean 0 and variance 1 in each channel."""
+    """Converts uint8 images, or embeddings, to float32 of mean 0 and variance 1 in each channel."""
     if jnp.issubdtype(batch.dtype, jnp.floating):
         return (batch - data.mean[None, None, None]) / data.std[None, None, None]
     scale, shift = 1 / (255 * data.std), data.mean / data.std

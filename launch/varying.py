@@ -15,7 +15,7 @@ BASE = "base"  # features of the evaluated split against head rows, at order 1
 FACTORS = ("batch size", "order", "split", "features", "classes", "layer", "against")
 _CENTRED, _BOTH = "centred", "centred, and head"
 _MEANS, _LOGITS, _TARGETS = "class means", "logits", "one-hot targets"
-_SMALLEST = 4  # samples of the batches that are extrapolated from
+_SMALLEST = 4  # samples in the smallest batches to extrapolate from
 
 
 class Outputs(NamedTuple):
@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     """How points are measured.
 
     Attributes:
-      batch_size: where another thing is varied.
+      batch_size: while something else is varied.
       batch_sizes: ascending, below the number of images.
       orders: of the entropies, as texts.
       imbalances: the largest class over the smallest.
@@ -127,7 +127,7 @@ class Varying:
         return self._of_base[n]
 
     def _extrapolated(self, n: int) -> dict[str, float | None] | None:
-        """From batches of n and n/2; None if these are too small, or of constant features."""
+        """From batches of n and n/2; None if these are too small, or their features constant."""
         if n % 2 or n // 2 < _SMALLEST:
             return None
         samples = len(self._outputs_of("").y)
@@ -143,8 +143,8 @@ def varied(found: Outputs, factor: str, value: str) -> Pair:
     """Returns the pair of a point: the base with one thing changed.
 
     Features are centred about the mean of all images, and head rows about their mean over classes.
-    Unequal classes keep their first images, as many as a geometric series from all to a share of
-    1/ratio. Class means are those of the same images, about the mean of all.
+    Unequal classes keep their first images, in numbers that fall geometrically from all to a share
+    of 1/ratio. Class means are those of the same images, about the mean of all.
     """
     z, y, w = found.layers["features"], found.y, found.w
     match factor:

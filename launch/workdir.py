@@ -21,7 +21,7 @@ from infojax.training import recorder, storage
 from launch import ledger, runs
 
 _FEATURES = "features.npz"  # of images that prompt learning encodes, by the config's model
-# What the names of files begin with that are written before a run's first record.
+# Beginnings of the names of files that may exist before a run's first record.
 _OF_A_START = (
     *(".lock", "config.json", "environment.json", "data.json", "labelled.json"),
     *("metrics.jsonl", "events.out.tfevents", _FEATURES),
@@ -72,7 +72,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def _remove(workdir: Path, before: set[Path], created: list[Path]) -> None:
-    """Removes the files of a start, and the directories made for it as far as they are empty."""
+    """Removes the files of a start, and those of the directories made for it that are empty."""
     with contextlib.suppress(OSError):
         for path in sorted(workdir.rglob("*") if created else workdir.glob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
@@ -178,7 +178,7 @@ def version(package: str) -> str | None:
 def git_commit() -> str | None:
     """Returns the commit of this source tree, marked as dirty when files have changed.
 
-    None without git, or where this is no clone.
+    None without git, or outside a clone.
     """
     return _git("describe", "--always", "--dirty", "--abbrev=40", "--match=")
 

@@ -22,7 +22,7 @@ def read(name: str, check_size: Callable[[str, int], None] = memory.check) -> ca
     Args:
       name: the file, with integer labels [n], and with `images` or `features` that are either
         images, uint8 [n, h, w] or [n, h, w, channels], or embeddings, floating [n, d].
-      check_size: called with a name and the bytes of images before they are read.
+      check_size: called with a name and the size of images in bytes before they are read.
 
     Returns:
       `train_images` uint8 [n, h, w, channels], or float32 [n, 1, 1, d] of embeddings;
@@ -36,7 +36,7 @@ def read(name: str, check_size: Callable[[str, int], None] = memory.check) -> ca
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is no .npz file; write it with numpy.savez")
+        raise UserError(f"{path} is not an .npz file; write it with numpy.savez")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return _read(path, file, check_size)

@@ -1,7 +1,7 @@
 """The cache of decoded images: the next start reads arrays instead of image files.
 
-A cached file belongs to names, sizes and modification times of the files that it was read from; if
-one of them changes, the images are read again and the outdated file is removed.
+A cached file is keyed by names, sizes and modification times of the files it was read from; if one
+of them changes, the images are read again and the outdated file is removed.
 """
 
 import contextlib

@@ -26,7 +26,7 @@ def of_counts(counts: np.ndarray) -> Moments:
 def of_embeddings(x: np.ndarray) -> Moments:
     """Returns the moments of embeddings float32 [n, 1, 1, d]."""
     rows = x.reshape(len(x), -1)
-    first = rows[0].astype(np.float64)  # what is subtracted leaves exact zeros of a constant
+    first = rows[0].astype(np.float64)  # subtracting it leaves exact zeros for a constant
     parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
     shift = sum(np.sum(part - first, 0) for part in parts) / len(rows)
     squares = sum(np.sum((part - first - shift) ** 2, 0) for part in parts)

@@ -1,4 +1,4 @@
-"""Image files to arrays, decoded by Pillow in a pool of threads."""
+"""Decodes image files to arrays, by Pillow in a pool of threads."""
 
 import itertools
 import math
@@ -26,8 +26,8 @@ def decode(
 ) -> np.ndarray:
     """Decodes image files.
 
-    Images turn upright as their EXIF data say. Transparency is dropped. If some images are grey and
-    others in colour, all become colour images.
+    Images are rotated upright according to their EXIF data. Transparency is dropped. If some images
+    are grey and others in colour, all become colour images.
 
     Args:
       title: names the images in messages and in the progress bar.

@@ -70,7 +70,7 @@ def load(directory: Path, name: str) -> Features:
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             arrays = {key: file[key] for key in _ARRAYS if key in file.files}
-    except Exception as error:  # NumPy raises many types for a file that is no intact archive
+    except Exception as error:  # NumPy raises many types for a damaged archive
         raise UserError(f"{path} cannot be read as .npz ({error})") from error
     _check(path, arrays)
     wide = {k: np.asarray(v, np.float32) for k, v in arrays.items() if "features" in k}

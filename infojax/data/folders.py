@@ -39,7 +39,7 @@ def reading(name: str, image_size: int) -> cache.Reading:
 
 
 def places(name: str, image_size: int) -> dict[str, Place]:
-    """Returns the images in a directory, to be read when they are used; as `reading` does."""
+    """Returns the images in a directory, read when they are used; otherwise as `reading`."""
     return {
         split: _place(f"{name} {split}", found, image_size) for split, found in find(name).items()
     }
@@ -66,8 +66,8 @@ def find(name: str) -> dict[str, Found]:
     Classes are numbered in the order of the sorted names of the training split's directories.
 
     Args:
-      name: a directory that contains `train` and, unless a part of it is split off, `test`, each
-        with one directory per class; or the directories of classes themselves.
+      name: a directory that contains `train` and, unless the test split is taken from it, `test`,
+        each with one directory per class; or the class directories themselves.
 
     Returns:
       The split `train` and, if there is a directory `test`, `test`.
@@ -92,7 +92,7 @@ def find(name: str) -> dict[str, Found]:
 
 
 def _splits(root: Path) -> dict[str, Path]:
-    """Directories of the splits; the whole tree is for training if it has none."""
+    """Directories of the splits; without them, the whole tree is the training split."""
     if root.is_file():
         raise UserError(f"{root} is neither a directory of class directories nor an .npz file")
     if not root.is_dir():

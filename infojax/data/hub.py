@@ -43,7 +43,7 @@ def reading(name: str, image_size: int) -> cache.Reading:
 
 
 def places(name: str, image_size: int) -> dict[str, Place]:
-    """Returns a data set whose images are read when they are used; as `reading` does."""
+    """Returns a data set whose images are read when they are used; otherwise as `reading`."""
     raw, image, label = _find(name)
     return {
         split: _place(f"{name} {split}", rows, image, label, image_size)
@@ -104,7 +104,7 @@ def _library() -> Any:
         import datasets
     except ImportError as error:
         raise UserError("hf: data sets need a library: pip install 'infojax[hub]'") from error
-    if int(datasets.__version__.split(".")[0]) < 4:  # older ones can run code from a hub
+    if int(datasets.__version__.split(".")[0]) < 4:  # older versions can run code from a hub
         raise UserError("hf: data sets need datasets 4 or newer: pip install -U 'infojax[hub]'")
     return datasets
 

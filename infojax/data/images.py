@@ -32,9 +32,10 @@ class ImageData(NamedTuple):
       train: training split.
       test: test split; empty if the data set has none.
       num_classes: number of classes C.
-      mean: of each channel over the training split, float32 [channels]; of images in units of 255.
+      mean: of each channel over the training split, float32 [channels]; for images, in units of
+        255.
       std: standard deviation of each channel over the training split, float32 [channels], in the
-        same units; 1 of a constant channel.
+        same units; 1 for a constant channel.
     """
 
     train: Split
@@ -109,7 +110,7 @@ def load_unlabelled(
       cache_dir: as in `load`.
 
     Returns:
-      The split `unlabelled`, uint8 [n, h, w, channels], if the data set is one of TFDS that has it,
+      The split `unlabelled`, uint8 [n, h, w, channels], if the data set comes from TFDS and has it,
       as STL-10 does; else None.
 
     Raises:
@@ -196,7 +197,7 @@ def _shuffled(found: cache.Arrays) -> cache.Arrays:
 
 
 def shuffled_order(n: int) -> np.ndarray:
-    """The order in which images that may be sorted by class are used, int [n]."""
+    """A fixed random order for images that may be sorted by class, int [n]."""
     return np.random.default_rng(0).permutation(n)
 
 
@@ -220,7 +221,7 @@ def checked(
     num_classes: int | None,
     image_size: int,
 ) -> ImageData:
-    """Returns a data set of splits that fit each other.
+    """Returns a data set, after checking that its splits fit each other.
 
     Args:
       name: of the data set, for messages.
@@ -258,7 +259,7 @@ def checked(
 
 
 def _count_classes(name: str, labels: np.ndarray) -> int:
-    """Number of classes of labels that must not skip one."""
+    """Number of classes; raises UserError if the labels skip one."""
     present = np.unique(labels[labels >= 0])
     skipped = np.flatnonzero(present != np.arange(len(present)))
     if len(skipped):

@@ -24,7 +24,7 @@ def machine() -> int:
 
 
 def check(name: str, size: int) -> None:
-    """Raises UserError if images of a number of bytes exceed the limit."""
+    """Raises UserError if images of this many bytes exceed the limit."""
     most = limit()
     if size > most:
         raise UserError(

@@ -36,7 +36,7 @@ def split_examples(
     """Splits all pairs (a, b) mod p with their results at random into training and test.
 
     Args:
-      modulus: prime p, from 5 to 4093; of `s5` 120, the number of permutations.
+      modulus: prime p, from 5 to 4093; for `s5`, 120, the number of permutations.
       operation: one of `a+b`, `a-b`, `a*b`, `a/b` (b ≠ 0), `a^2+b^2`, `a^2+ab+b^2`, `a^3+ab`; or
         `random`: labels drawn at random, which can be memorised but not generalised (a control);
         or `s5`: composition of permutations of five elements, "b, then a", both numbered in
@@ -97,7 +97,7 @@ def _inverses(p: int) -> np.ndarray:
 
 
 def _composed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Numbers of the permutations "b, then a", of their numbers."""
+    """Numbers of the permutations "b, then a", from the numbers of a and b."""
     powers = 5 ** np.arange(4, -1, -1)  # lexicographic order is the order of numbers in base 5
     composed = _PERMUTATIONS[a[:, None], _PERMUTATIONS[b]]
     numbers: np.ndarray = np.searchsorted(_PERMUTATIONS @ powers, composed @ powers)

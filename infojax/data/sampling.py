@@ -50,7 +50,7 @@ def shuffled_epochs(key: jax.Array, positions: jax.Array, n: int) -> jax.Array:
 def epochs_on_host(key: jax.Array, n: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns `shuffled_epochs` of a key and n as a function of positions, computed by the host.
 
-    It does not wait for work of the device: JAX draws the keys of an epoch once.
+    It does not wait for the device: JAX draws the keys of an epoch once.
 
     >>> import jax, numpy as np
     >>> sorted(epochs_on_host(jax.random.key(0), 5)(np.arange(5)).tolist())

@@ -15,10 +15,10 @@ _VALUES = 256  # of uint8
 
 
 class StoredImages:
-    """Images uint8 [n, h, w, channels] outside of memory.
+    """Images uint8 [n, h, w, channels] stored outside memory.
 
-    Like an array of that shape: a slice gives the images of a part, still stored; an array of rows
-    reads those images.
+    Behaves like an array of that shape: a slice selects images without reading them; an array of
+    rows reads those images.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
     Attributes:
       name: of the split, for messages.
-      files: that are read.
+      files: the files that are read.
       options: what else determines the images.
       read: decodes the images of rows int [b] to uint8 [h, w, channels] with 1 or 3 channels; may
         be called in several threads.

@@ -83,7 +83,7 @@ def reading(name: str, builder: Any, splits: Sequence[str], image_size: int) -> 
 
 
 def places(name: str, builder: Any, splits: Sequence[str], image_size: int) -> dict[str, Place]:
-    """Returns the images and labels of some splits, to be read when used; as `reading` does."""
+    """Returns the images and labels of some splits, read when used; otherwise as `reading`."""
     return {
         split: _place(name, builder, split, image_size)
         for split in _present(name, builder, splits, image_size)

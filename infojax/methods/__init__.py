@@ -1,1 +1,1 @@
-"""Published methods that use or are studied with the measures: pure functions and their state."""
+"""Published methods that use the measures or are studied with them: pure functions and state."""

@@ -41,7 +41,7 @@ def floor_share(sparsity: ArrayLike, n: int) -> jax.Array:
 
 @jax.jit
 def keep_largest(scores: list[jax.Array], number: jax.Array) -> list[jax.Array]:
-    """Where the scores are not among the `number` lowest; the first of equal scores are lowest."""
+    """Marks scores not among the `number` lowest; of equal scores, the first are lowest."""
     flat = jnp.concatenate([x.reshape(-1) for x in scores])
     threshold = _smallest(flat, number)
     tied = flat == threshold

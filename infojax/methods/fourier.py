@@ -1,8 +1,8 @@
 """Progress measures of networks that learn addition modulo p, after Nanda et al. 2023.
 
 Such a network computes `cos w_k(a + b - c)` for a few key frequencies `w_k = 2πk / p`. The measures
-tell how much of it there is: Fourier norms of weights, and the loss with and without the key
-frequencies of the logits. With c = a - b everything holds for a - b in place of a + b.
+quantify this: Fourier norms of weights, and the loss with and without the key frequencies of the
+logits. For c = a - b, the same holds with a - b in place of a + b.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,8 @@ class Waves(NamedTuple):
 
     Attributes:
       constant: mean logits over all pairs, float [p].
-      components: coefficients of cosine and sine, which are normalised, k = 1 ... (p - 1)/2, of
-        the logits of every class, float [(p - 1)/2, 2, p].
+      components: coefficients of normalised cosines and sines, k = 1 ... (p - 1)/2, of the logits
+        of every class, float [(p - 1)/2, 2, p].
     """
 
     constant: jax.Array
@@ -32,8 +32,8 @@ class Waves(NamedTuple):
 def norms(weights: ArrayLike) -> jax.Array:
     """Fourier norms of weights with a row per residue.
 
-    Of each frequency k the norm over the columns of both components, `cos w_k s` and `sin w_k s`:
-    it does not depend on their phase. The constant is left out.
+    For each frequency k, the norm over the columns of both components, `cos w_k s` and `sin w_k s`,
+    which does not depend on their phase. The constant is omitted.
 
     Args:
       weights: floating [p, m], p odd.
@@ -95,10 +95,10 @@ def gini(values: ArrayLike) -> jax.Array:
 
 
 def waves(logits: ArrayLike, results: ArrayLike) -> Waves:
-    """Projects the logits of all pairs on the waves of the result.
+    """Projects the logits of all pairs onto the waves of the result.
 
-    The projection on all functions of s = a + b is the mean of the logits of the p pairs with this
-    sum, so the discrete Fourier transform over (a, b) is never formed.
+    The projection onto all functions of s = a + b is the mean of the logits of the p pairs with
+    this sum, so the discrete Fourier transform over (a, b) is never formed.
 
     Args:
       logits: of all p² pairs in any order, floating [p², p].
@@ -142,7 +142,7 @@ def key_frequencies(found: Waves) -> jax.Array:
 def restricted_logits(found: Waves, key: jax.Array, results: ArrayLike) -> jax.Array:
     """Logits with nothing but the constant and the waves of the key frequencies.
 
-    Their loss is the restricted loss: how well the network does by its key frequencies alone.
+    Their loss is the restricted loss: how well the network does with its key frequencies alone.
 
     Args:
       found: waves of the logits.
@@ -163,7 +163,7 @@ def excluded_logits(
 ) -> jax.Array:
     """Logits without the waves of the key frequencies.
 
-    Their loss on the training examples is the excluded loss: how well the network does by what it
+    Their loss on the training examples is the excluded loss: how well the network does with what it
     memorised.
 
     Args:

@@ -193,7 +193,7 @@ def fairness_loss(
 
 
 def _predictions(state: State, q: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checked probabilities in the dtype of the state, their maxima, and the classes with these."""
+    """Checked probabilities in the dtype of the state, their maxima, and the classes of these."""
     q = _checks.real_array("q", q, ndim=2)
     _check_classes("q", q, state)
     q = jax.lax.stop_gradient(q).astype(state.threshold.dtype)

@@ -20,12 +20,13 @@ class EmaState(NamedTuple):
 
 
 class WindowState(NamedTuple):
-    """Sums of the last gradients, in blocks of as many as the window has.
+    """The latest gradients and sums of them, in blocks as long as the window.
 
     Attributes:
       steps: number of gradients so far.
-      window: `[window, ...]` for every parameter. At the places of this block its gradients; at the
-        later ones, or all at its end, sums of gradients from that place to the end of the block.
+      window: `[window, ...]` for every parameter. Places that this block has filled hold its
+        gradients. Later places, and all once the block is full, hold sums of gradients from that
+        place to the end of a block.
       total: sum of the gradients of this block.
     """
 
@@ -84,8 +85,8 @@ def grokfast_ma(window: int = 100, weight: float = 5.0) -> optax.GradientTransfo
     """Adds the mean of the last gradients to each gradient, once the window is full: Grokfast.
 
     `g ← g + weight · mean(the last gradients, g included)`, from step `window` on. It keeps
-    `window` copies of the gradients; `grokfast_ema` keeps one. A sum is that of this block and of
-    the end of the one before: nothing is subtracted, and a step reads two copies, not all.
+    `window` copies of the gradients; `grokfast_ema` keeps one. Each sum adds this block and the end
+    of the one before: nothing is subtracted, and a step reads two copies, not all.
 
     Args:
       window: number of gradients averaged, at least 1.

@@ -49,7 +49,7 @@ def check_head(model: Classifier, image_shape: tuple[int, ...], axis_name: str) 
     """Raises UserError if the logits of two random images are not those of features and head.
 
     Args:
-      model: that passed `check`.
+      model: a classifier that passed `check`.
       image_shape: height, width and channels.
       axis_name: device axis under which the model is applied.
     """
@@ -94,10 +94,10 @@ def _on_device(
 
 
 def _error_of_logits(model: Classifier, axis_name: str, shape: tuple[int, ...]) -> jax.Array:
-    """The largest difference between the logits and those of features and head.
+    """The largest difference between the logits and those computed from features and head.
 
     It is relative to the largest sum of absolute terms. Noise is added to the parameters: a head
-    that starts at 0 would have the logits of any other.
+    that starts at 0 would give the same logits as any other.
     """
     keys = jax.random.split(jax.random.key(0), 3)
     images = jax.random.normal(keys[0], shape)

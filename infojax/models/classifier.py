@@ -1,4 +1,4 @@
-"""What an image classifier is to the experiments: four functions, whichever library it is from."""
+"""What an image classifier is to the experiments: three functions, whichever library it is from."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ class Classifier(NamedTuple):
       init: `init(key, images)` draws parameters and state for images [n, h, w, channels]. Leaves of
         the state are floating: training averages them over devices.
       apply: `apply(params, state, images, train)` returns features [n, d], logits [n, C] and the
-        state, which training renews and evaluation leaves unchanged. Other entries of the state
-        (of training methods) are returned as they are. `train` is a Python bool.
+        state, which training updates and evaluation leaves unchanged. Other entries of the state
+        (of training methods) are returned unchanged. `train` is a Python bool.
       head_of: head rows w [C, d] and biases b [C] from the parameters: the logits are
         `features @ w.T + b`.
     """
@@ -49,7 +49,7 @@ def of_linen(
       module: called as `module(images, train)`; returns features and logits.
       head: path of the last dense layer in the parameters, such as "decoder/head", or a function
         of the parameters.
-      collections: variables beside the parameters that the module may have and update.
+      collections: kinds of variables, besides parameters, that the module may have and update.
 
     Raises:
       UserError: the module takes other arguments.

@@ -66,7 +66,7 @@ class ViT(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to its input."""
+    """Attention and a two-layer perceptron, each applied to the normalised input and added."""
 
     num_heads: int
     dtype: Any

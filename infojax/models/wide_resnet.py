@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 _SLOPE = 0.1  # of LeakyReLU
-_EPSILON = 1e-3  # of the BatchNorm behind the blocks
+_EPSILON = 1e-3  # of the BatchNorm after the blocks
 _CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class _Form(NamedTuple):
-    """In what the implementations differ.
+    """How the implementations differ.
 
     Attributes:
       raw: whether conv1 receives the block's input where that has other channels than the output,
@@ -55,7 +55,7 @@ class WideResNet(nn.Module):
       dtype: dtype of the computation; parameters and statistics are float32, outputs at least
         float32.
       form: whose implementation, a key of `FORMS`: "tensorflow" is Google's of FixMatch, the others
-        are those of TorchSSL and USB in PyTorch. Of the same weights, the logits differ by 20 %.
+        are those of TorchSSL and USB in PyTorch. With the same weights, the logits differ by 20 %.
     """
 
     num_classes: int

@@ -1,8 +1,8 @@
 """Sums over many samples, kept as pairs [2, ...]: a rounded value and its rounding error.
 
 The error that each addition leaves behind is carried along (Kahan-Babuska-Neumaier), and samples
-are added in blocks of one class. The error of a sum is therefore that of a product over one block,
-at most about 1,000 samples, and does not grow with the number of samples.
+are added in blocks of one class. A sum is therefore as accurate as a product over one block, at
+most about 1,000 samples: its error does not grow with the number of samples.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Control variates: quantities whose exact mean is known and that every sample has a value of."""
+"""Control variates: quantities with a known exact mean and a value for every sample."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Known(NamedTuple):
-    """The exact mean of a control variate, and a bound of its rounding error; both float []."""
+    """The exact mean of a control variate, and a bound on its rounding error; both float []."""
 
     value: jax.Array
     rounding: jax.Array
@@ -52,7 +52,7 @@ def _mean(x: jax.Array, used: jax.Array, p: jax.Array) -> jax.Array:
 def _regress(
     y: jax.Array, x: jax.Array, rounding: jax.Array, used: jax.Array, p: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Residual of y regressed on x, at x = 0; its leverage; the rounding error squared it gains."""
+    """Residual of y regressed on x, at x = 0; its leverage; the squared rounding error it gains."""
     mean = _mean(x, used, p)
     dx = jnp.where(used, x - mean, 0)
     square = jnp.sum(dx * dx) + p**2 * rounding**2

@@ -19,7 +19,7 @@ from infojax.population.result import PopulationInterplay, Route, with_errors
 from infojax.population.samples import sample_operator
 from infojax.population.statistics import Statistics, is_known, nan_unless
 
-_COPIES = 6  # arrays of the size of a matrix that its entropy takes at a time
+_COPIES = 6  # arrays of a matrix's size that its entropy needs at once
 _ROWS = 4096  # samples per block; more are not faster
 
 
@@ -132,7 +132,7 @@ def _too_large(size: int, needed: int) -> str:
 def _plan(n: int, c: int, d: int, rtol: float, itemsize: int, memory: int) -> tuple[int, int]:
     """Samples per block of products with vectors, and the dimension of the Krylov space.
 
-    They are as large as is of use and fits: a loose tolerance is not worth many products.
+    Both are as large as useful and as memory allows: a loose tolerance is not worth many products.
     """
     rows, leading = min(n, 256), 16
     row, vector = 3 * itemsize * d, 3 * itemsize * n

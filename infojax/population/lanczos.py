@@ -22,7 +22,7 @@ class Function(NamedTuple):
     Attributes:
       value: f, elementwise on float arrays, with f(0) = 0. Its even derivatives of high order must
         have one sign on (0, inf), as for `x log x` and `x^α`.
-      slack: elementwise bound of the value that f loses where its argument is zero up to rounding.
+      slack: elementwise bound on the value that f loses where its argument is zero up to rounding.
     """
 
     value: Map

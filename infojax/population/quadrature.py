@@ -84,7 +84,7 @@ class _Split(NamedTuple):
 
     Attributes:
       share: trace on the leading vectors, float [].
-      coupling: bound of the error of the split, float [].
+      coupling: bound on the error of the split, float [].
       known: means of the control variates of the samples.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 
 def power_of_two(exponent: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """2 to an integer, float []; 0 if it is not a normal number."""
-    # By its bits: jnp.ldexp computes a NaN that it drops, which stops jax_debug_nans.
+    # By its bits: jnp.ldexp computes a NaN that it drops, which trips jax_debug_nans.
     limits = np.finfo(dtype)
     biased = jnp.maximum(exponent.astype(_integer(dtype)) + limits.maxexp - 1, 0)
     return jax.lax.bitcast_convert_type(biased << limits.nmant, dtype)

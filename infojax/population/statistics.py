@@ -210,7 +210,7 @@ def nan_unless(usable: jax.Array, tree: Tree) -> Tree:
 
 
 def is_known(*arrays: ArrayLike) -> bool:
-    """Whether the values can be looked at: not under jit, nor on devices of other processes."""
+    """Whether the values are accessible: not under jit, nor on devices of other processes."""
     traced = any(isinstance(x, jax.core.Tracer) for x in arrays)
     return not traced and all(x.is_fully_addressable for x in map(jnp.asarray, arrays))
 

@@ -51,11 +51,11 @@ class Checkpoints:
 
         Args:
           template: a state with the structure, shapes and dtypes to restore.
-          unfit: by step, why the run cannot go on from there; "" if it can. Called in the first
+          unfit: by step, why the run cannot resume from there; "" if it can. Called in the first
             process.
 
         Raises:
-          UserError: there are checkpoints, but none is intact and fits; or the newest such one
+          UserError: there are checkpoints, but none is intact and fits; or the newest that does
             holds other arrays.
         """
         found = processes.from_first(lambda: self._first.restore(_arrays(template), unfit))
@@ -72,7 +72,7 @@ class Checkpoints:
         return self._store
 
     def latest_step(self) -> int | None:
-        """Returns the step saved or restored last; before, the newest on disk; None without one."""
+        """Returns the step last saved or restored, until then the newest on disk, or None."""
         return self._latest
 
     def close(self) -> None:
@@ -241,8 +241,8 @@ def first_difference(expected: Any, found: Any) -> str:
 def load(directory: str | Path, step: int | None = None) -> tuple[int, dict[str, Any]]:
     """Reads a checkpoint without knowing what was trained.
 
-    Changes nothing, and works beside a process that trains. Damaged checkpoints that are newer are
-    reported on stderr.
+    Changes nothing, and is safe while another process trains. Damaged checkpoints that are newer
+    are reported on stderr.
 
     Args:
       directory: `checkpoints` of a run's directory.

@@ -35,9 +35,9 @@ class Member(NamedTuple):
 def fit_ensemble(members: Sequence[Member], ensemble: Ensemble, plan: Plan) -> list[TrainState]:
     """Trains all members to the last evaluation, each from its newest intact checkpoint.
 
-    Members that are ahead, after a kill in the midst of saving, wait for the others. Results do
-    not depend on interruptions, to the last bit; if batched and some members finish early, to
-    rounding, since the others then form smaller batches.
+    Members that are ahead, after a kill during saving, wait for the others. Results do not depend
+    on interruptions, to the last bit; if batched and some members finish early, to rounding, since
+    the others then form smaller batches.
 
     Args:
       members: one for each seed; divided over this process's devices.
@@ -92,7 +92,7 @@ class _Group(NamedTuple):
 
 
 class _Run:
-    """Where an ensemble is: each member's step, and the states of those that are trained.
+    """Progress of an ensemble: each member's step, and the states of members in training.
 
     Attributes:
       groups: of the members; their states are those after the latest evaluation.
@@ -135,7 +135,7 @@ class _Run:
             self.groups.append(_Group(lane, place, *lane.put(members, place)))
 
     def close_ranks(self) -> None:
-        """Forms groups anew if enough members have finished to be faster without them."""
+        """Forms groups anew once enough members have finished for this to be faster."""
         if self._rounds() < self._held:
             self._states = self.states()
             self._form()
@@ -149,7 +149,7 @@ class _Run:
         return found
 
     def position(self) -> int:
-        """Steps of all members together."""
+        """Sum of the steps of all members."""
         return int(np.sum(np.where(self.finished, self._last, self.steps)))
 
     def behind(self) -> int:
@@ -157,7 +157,7 @@ class _Run:
         return int(np.min(np.where(self.finished, self._last, self.steps)))
 
     def advance(self, stop: int) -> np.ndarray:
-        """Trains to a step the members that are before it; returns which those are."""
+        """Trains the members that are behind a step up to it; returns which these are."""
         due = ~self.finished & (self.steps < stop)
         counts = np.where(due, stop - self.steps, 0).astype(np.int32)
         abreast = len(self._ensemble.lanes)
@@ -175,7 +175,7 @@ class _Run:
         return due
 
     def evaluate(self, due: np.ndarray) -> None:
-        """Evaluates members, records what is found, and finds out which are finished."""
+        """Evaluates members, records their metrics, and notes which are finished."""
         for i, group in enumerate(self.groups):
             chosen = lanes.placed(group.place, due)
             if not chosen.any():
@@ -201,7 +201,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _naming(self, k: int) -> Iterator[None]:
-        """Context in which an error of numbers names the member's directory."""
+        """Context in which a FloatingPointError names the member's directory."""
         try:
             yield
         except FloatingPointError as error:

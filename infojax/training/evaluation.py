@@ -52,8 +52,8 @@ class Metrics(NamedTuple):
       population: whether to measure the whole split too (statistics, neural collapse).
       rtol: relative standard error of the population MIR, where it is estimated.
       alpha: order of the entropies.
-      chance_permutations: of the labels of batches, for the chance level of MIR; 0: none. Beside
-        it stands that of the whole split, which is known at alpha = 1 and 2.
+      chance_permutations: of the labels of batches, for the chance level of MIR; 0: none. The whole
+        split's is added where it is known, at alpha = 1 and 2.
     """
 
     batch_sizes: tuple[int, ...]
@@ -246,7 +246,7 @@ def permuted_mir(
 
 
 def beside_chance(name: str, mir: jax.Array, chance: jax.Array) -> dict[str, jax.Array]:
-    """The chance level and the corrected value of the MIR of a name, such as `mir_64`."""
+    """The chance level and the corrected value of the MIR under a name, such as `mir_64`."""
     prefix, quantity, size = name.partition("mir")
     return {
         f"{prefix}chance_{quantity}{size}": chance,

@@ -32,13 +32,13 @@ _NOBODY = -1
 
 
 class Lane(Protocol):
-    """Devices that compute a group of members; their numbers are the group's `place`."""
+    """Devices that compute a group of members; the members' numbers are the group's `place`."""
 
     def put(self, members: Sequence[Inputs], place: np.ndarray) -> Inputs:
         """Puts the group's states, batches and data on the devices."""
 
     def advance(self, states: TrainState, batch: Batch, counts: np.ndarray) -> TrainState:
-        """Makes updates, a number of them for each place."""
+        """Makes the given number of updates for each place."""
 
     def measure(self, states: TrainState, data: Any) -> Found:
         """Metrics, with the axes of the place."""
@@ -53,8 +53,8 @@ class Lane(Protocol):
 class OneByOne(NamedTuple):
     """A device that computes one member at a time, by the programs of a run on that device.
 
-    Two CPU devices hung in cold starts, it seems when one compiled while another computed: what is
-    compiled on a first call is waited for.
+    Two CPU devices hung in cold starts, apparently when one compiled while another computed: a
+    first call, which compiles, is awaited.
     """
 
     device: jax.Device
@@ -160,9 +160,9 @@ def make_ensemble(
 
 
 def rounds(active: np.ndarray, batched: bool) -> int:
-    """Returns how many members a device holds, if those that are active are laid out anew.
+    """Returns how many members a device holds if the active ones are laid out anew.
 
-    If batched, one of few numbers, since a program is compiled for each.
+    If batched, one of a few numbers, since a program is compiled for each.
     """
     devices = min(jax.local_device_count(), len(active))
     needed = -(-int(np.sum(active)) // devices)
@@ -179,7 +179,8 @@ def layout(active: np.ndarray, batched: bool) -> list[np.ndarray]:
 
     Args:
       active: bool [members].
-      batched: whether there is one group, of places [devices, members]; else each member is one.
+      batched: whether there is one group, of places [devices, members]; else each member is a
+        group.
     """
     numbers = np.flatnonzero(active)
     if not batched:
@@ -193,7 +194,7 @@ def layout(active: np.ndarray, batched: bool) -> list[np.ndarray]:
 
 
 def placed(place: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns values [members] at the places of a group; zero where nobody is."""
+    """Returns values [members] at the places of a group; zero at empty places."""
     found: np.ndarray = np.where(place == _NOBODY, values.dtype.type(0), values[place])
     return found
 

@@ -36,10 +36,10 @@ class Plan(NamedTuple):
       shown: names of the metrics on the progress bar.
       best: names of additional metrics, each with the metric whose largest value so far it records.
       after_evaluation: `(state, metrics) -> state`, elementwise, so that it also serves replicated
-        states: changes a state by what an evaluation of it found. A resumed run applies it to the
+        states: changes a state according to its evaluation. A resumed run applies it to the
         recorded metrics.
-      finished: whether a state, not replicated, is trained no further after its evaluation; by its
-        step and model_state.
+      finished: whether training of a state, not replicated, ends after its evaluation; judged by
+        its step and model_state.
     """
 
     directory: Path
@@ -166,12 +166,12 @@ class Log:
     def resume(self, template: TrainState) -> TrainState | None:
         """Returns the newest checkpoint that can be used, or None; drops records it does not need.
 
-        It is intact, and the plan's records up to it are there. Other records are later, or that
-        of the last step of a plan with fewer steps. A checkpoint is of before the evaluation at
-        its step: whether there is one depends on the plan.
+        The checkpoint is intact, and the plan's records up to it exist. Other records are later, or
+        the last of a plan with fewer steps. A checkpoint precedes the evaluation at its step, if
+        the plan has one there.
 
         Raises:
-          UserError: there were checkpoints, by the records, but there are none.
+          UserError: the records imply that checkpoints were saved, but none exist.
         """
         steps = processes.from_first(self._recorder.steps)
         restored = self._checkpoints.restore(template, functools.partial(self._unfit, set(steps)))
@@ -186,7 +186,7 @@ class Log:
         return evaluated(restored, self._previous, self._plan.after_evaluation)
 
     def _unfit(self, recorded: set[int], step: int) -> str:
-        """Why the run cannot go on from a checkpoint; "" if it can."""
+        """Why the run cannot resume from a checkpoint; "" if it can."""
         missing = [s for s in self._plan.eval_steps if s <= step and s not in recorded]
         return f"{FILE} lacks the record of step {missing[0]}" if missing else ""
 
@@ -232,6 +232,6 @@ def evaluated(
     metrics: Mapping[str, Any],
     after: Callable[[TrainState, Mapping[str, Any]], TrainState],
 ) -> TrainState:
-    """Returns a state after its evaluation: with its spike monitor reset, and what `after` does."""
+    """Returns a state after its evaluation: with its spike monitor reset and `after` applied."""
     reset: TrainState = state.replace(spike=jnp.zeros_like(state.spike))
     return after(reset, metrics)

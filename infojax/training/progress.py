@@ -21,7 +21,7 @@ class Position(NamedTuple):
     """Where a loop is.
 
     Attributes:
-      step: steps done, of this run and before.
+      step: steps done, including those of earlier starts.
       total: number of steps.
       seconds: time taken by this run.
       rate: steps per second; 0 if unknown.
@@ -89,7 +89,7 @@ def line(position: Position, metrics: dict[str, str], columns: int, ascii_only: 
     """Returns the progress and the metrics in at most this many columns.
 
     The bar takes the room that is left; without room for the rest, rate, steps, time and share are
-    left out in this order, and metrics are cut off last.
+    dropped in this order, and metrics are truncated last.
     """
     parts = _parts(position)
     values = " ".join(f"{name} {value}" for name, value in metrics.items())

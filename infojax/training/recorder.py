@@ -127,8 +127,8 @@ class Recorder:
         """Records metrics at a step; both files are complete after every call.
 
         Raises:
-          ValueError: the step does not follow the one before, or a metric is no finite number: such
-            records could not be read.
+          ValueError: the step does not follow the one before, or a metric is not a finite number:
+            such records could not be read.
         """
         if not processes.first():
             return
@@ -157,7 +157,7 @@ class Recorder:
             self._events.flush()
 
     def _begin_events(self) -> "EventsWriter":
-        """Opens an event file with a unique name, which tells TensorBoard what was dropped."""
+        """Opens a uniquely named event file; it tells TensorBoard which events were dropped."""
         events = EventsWriter(str(self._workdir / "events"), f".{time.time_ns()}")
         start = SessionLog(status=SessionLog.START)
         events.write_event(Event(wall_time=time.time(), step=self._step + 1, session_log=start))

@@ -14,7 +14,7 @@ FILE = "metrics.jsonl"
 Record = dict[str, float]
 
 _AT_ONCE = 1_000  # lines that are parsed together
-# A record of finite numbers, as it is written here; other lines are parsed. The quantifiers are
+# A record of finite numbers, as the recorder writes it; other lines are parsed. The quantifiers are
 # possessive, which is four times faster.
 _NUMBER = rb"-?+(?:0|[1-9]\d{0,16}+)(?:\.\d++)?+(?:e(?:-\d{1,3}+|\+\d\d))?+"
 _LINE = re.compile(
@@ -68,14 +68,14 @@ def read(path: Path) -> list[Record]:
     A last line truncated by a crash is ignored.
 
     Raises:
-      UserError: a line is no record (an object of finite numbers with an integer `step` of at
-        least 0), or its step does not follow that of the line before.
+      UserError: a line is not a record (an object of finite numbers with an integer `step` of at
+        least 0), or its step does not follow the previous one.
     """
     return _parsed(_whole_lines(path)[0], path)
 
 
 def _whole_lines(path: Path) -> tuple[bytes, int]:
-    """What a file holds up to its last end of a line, and its size."""
+    """The content of a file up to its last newline, and its size."""
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
@@ -95,7 +95,7 @@ def _parsed(content: bytes, path: Path) -> list[Record]:
 
 
 def _together(lines: list[bytes]) -> list[Record]:
-    """The records of lines; [] if one of them is none, or unusual."""
+    """The records of lines; [] if one of them is not a record, or unusual."""
     try:
         found = json.loads(b"[%b]" % b",".join(lines), parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -120,7 +120,7 @@ def _refuse(constant: str) -> None:
 
 
 def problem(found: Any) -> str:
-    """Returns why an object is no record; "" if it is one."""
+    """Returns why an object is not a record; "" if it is one."""
     if not isinstance(found, dict):
         return "it is no object"
     kinds = set(map(type, found.values()))

@@ -41,7 +41,7 @@ def append_line(path: Path, content: dict[str, Any]) -> None:
 
 
 def _is_truncated(path: Path) -> bool:
-    """Whether a file exists whose last line does not end, read from its last byte alone."""
+    """Whether a file exists and lacks a newline at its end, by its last byte alone."""
     if not path.exists():
         return False
     with path.open("rb") as file:

@@ -47,7 +47,7 @@ def opener(project: str, workdir: Path) -> Callable[[Path], Mirror]:
 
     Args:
       project: of the W&B runs.
-      workdir: of the whole run; each W&B run is named by its directory in it, and grouped by it.
+      workdir: of the whole run; it groups the W&B runs, each named by its directory in it.
     """
     return lambda directory: _Mirror(project, workdir, directory)
 

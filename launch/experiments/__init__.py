@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # mypy holds the modules against the protocols
+if TYPE_CHECKING:  # mypy checks the modules against the protocols
     from launch.experiment import Comparable, Ensemble, Experiment, Sweepable
     from launch.experiments import (
         crossmodal,

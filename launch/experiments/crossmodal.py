@@ -40,7 +40,7 @@ class Program(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Fine-tunes every head on every model at every number of shots, and sums up."""
+    """Fine-tunes every head on every model at every number of shots, and summarises."""
     check(config)
     if not processes.first():  # one process is enough
         return
@@ -143,7 +143,7 @@ def _task(features: Features) -> Task:
 
 
 def _plan(features: Features, draws: list[Shots], seeds: range, config: ConfigDict) -> Plan:
-    """Batches of images for CE and CMA, and of as many texts as images for CE with texts."""
+    """Batches of images for CE and CMA, and batches that are half texts for CE with texts."""
     steps, size, half = config.num_steps, config.batch_size, config.batch_size // 2
     num_images = len(features.images)
     texts = np.arange(num_images, num_images + features.prompts[..., 0].size)
@@ -184,7 +184,7 @@ def check(config: ConfigDict) -> None:
     """Raises UserError for settings that cannot be run."""
     positive = ("num_seeds", "adapter_width")
     not_negative = ("seed", "logit_scale", "weight_decay", "chance_permutations")
-    several = ("num_steps", "batch_size")  # a step of warming up, images and texts
+    several = ("num_steps", "batch_size")  # one step warms up; a batch mixes images and texts
     limits = {n: k for k, names in enumerate((not_negative, positive, several)) for n in names}
     check_at_least(config, limits)
     check_at_least(config.learning_rates, dict.fromkeys(config.learning_rates, 0))

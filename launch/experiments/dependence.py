@@ -25,7 +25,7 @@ _DENSE = 5_000  # rows of a matrix whose eigenvalues take seconds
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Measures every point that is missing, and sums up."""
+    """Measures every missing point, and summarises."""
     check(config)
     if not processes.first():  # one process is enough
         return
@@ -77,9 +77,9 @@ def finished(directory: Path) -> list[Trained]:
 
 
 def during(end: Trained) -> list[Trained]:
-    """Returns a network before training, at the kept checkpoint nearest to the middle, at the end.
+    """Returns a network before training, at the kept checkpoint nearest the middle, and at the end.
 
-    The initial parameters are those that the seed draws. Without a second checkpoint, there is no
+    The initial parameters are drawn again from the seed. Without a second checkpoint, there is no
     middle.
     """
     network = end.network
@@ -110,7 +110,7 @@ def read_splits(run: Trained, config: ConfigDict) -> dict[str, Split]:
 def _settings(
     config: ConfigDict, run: Trained, splits: dict[str, Split], blocks: list[str]
 ) -> varying.Settings:
-    """How points are measured, once it is known to be possible."""
+    """How points are measured, after checking that they can be."""
     evaluated = next(iter(splits.values()))
     (num_classes, d), number = run.head[0].shape, len(evaluated.labels)
     kept = (varying.imbalanced(evaluated.labels, num_classes, r) for r in config.imbalances)

@@ -24,7 +24,7 @@ from launch.settings import check_at_least
 from launch.trained import Network
 
 WHY_NOT_LONGER = ""  # the learning rate is constant after warming up
-# Fields that one compiled program serves in every value.
+# Fields of which one compiled program serves all values.
 TRACED = frozenset({"seed"})
 
 Measure = Callable[[training.Params, modular.Examples, modular.Examples], dict[str, jax.Array]]
@@ -100,8 +100,8 @@ def run_seeds(
 ) -> list[training.TrainState]:
     """Trains seeds, or resumes; returns their final states.
 
-    Seeds of a run of several are an ensemble: each is trained on one device, as if it were alone
-    there. In several processes they are trained one after another, each on all devices.
+    Several seeds form an ensemble: each is trained on one device, as if it were alone there. In
+    several processes they are trained one after another, each on all devices.
 
     Args:
       program: from `build`.

@@ -99,7 +99,7 @@ def report(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> Non
 
 
 def omegas(config: ConfigDict) -> list[float]:
-    """Points of the line, its ends among them."""
+    """Points on the line, including its ends."""
     return np.linspace(0, 1, config.num_omegas).tolist()
 
 

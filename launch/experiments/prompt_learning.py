@@ -83,7 +83,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def build(config: ConfigDict, workdir: Path) -> Program:
-    """Loads the model and encodes the images, once for a work directory."""
+    """Loads the model and encodes the images, once per work directory."""
     if config.checkpoint == RANDOM:
         model = CLIP(_RANDOM_ARCHITECTURE)
         size = _RANDOM_ARCHITECTURE.image_size
@@ -169,7 +169,7 @@ def make_source(
     """Puts the data and each replica's plan on the devices.
 
     Returns:
-      The source, and the images of a batch that are no padding, over the number of replicas.
+      The source, and the non-padding images per batch, divided by the number of replicas.
     """
     features = program.features
     plan = few_shot.draw_batches(shots.train, config.num_steps, config.batch_size, seed)
@@ -188,7 +188,7 @@ def make_loss(program: Program, variant: str, size: float) -> training.LossFn:
     Args:
       program: with the weights λ.
       variant: of the alignment.
-      size: images of a batch that are no padding, over the number of replicas.
+      size: non-padding images per batch, divided by the number of replicas.
     """
 
     def loss_fn(contexts, model_state, source: Source, index):

@@ -36,7 +36,7 @@ _STUDY = (
     "gradual_steps",
     "mask_every",
 )
-_SHARED = ("dataset", "train_size", "validation_fraction", "model")  # with a trained run
+_SHARED = ("dataset", "train_size", "validation_fraction", "model")  # must match a trained run
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -73,12 +73,12 @@ def points(config: ConfigDict) -> list[tuple[str, float]]:
 
 
 def supervised_config(config: ConfigDict, **changes: Any) -> ConfigDict:
-    """The settings of the study that a supervised run has."""
+    """The study's settings that a supervised run has too."""
     return derived(config, _STUDY, experiment="supervised", **changes)
 
 
 def finetune_config(config: ConfigDict) -> ConfigDict:
-    """The settings of fine-tuning, as a supervised run has them."""
+    """The settings of fine-tuning, in the form of a supervised run's."""
     return supervised_config(
         config, num_steps=config.finetune_steps, learning_rate=config.finetune_learning_rate
     )

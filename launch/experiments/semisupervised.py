@@ -1,6 +1,6 @@
 """Few labels: FixMatch, FreeMatch and the information losses (Table 1).
 
-As image classification, but for the batch and its loss, which are in `launch.few_labels`.
+Like image classification, except for the batch and its loss, which are in `launch.few_labels`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from launch.runs import model_name
 from launch.settings import check_at_least, check_below_one, check_choice
 from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER
 
-# Fields that one compiled program serves in every value: they are arguments of its step.
+# Fields that are arguments of the compiled step: one program serves all their values.
 TRACED = frozenset(
     {
         *("seed", "label_seed", "learning_rate", "weight_decay"),
@@ -152,7 +152,7 @@ def _label_seed(config: ConfigDict, seed: int) -> int:
 def _make_evaluate(
     program: Program, config: ConfigDict
 ) -> Callable[[training.TrainState], training.Metrics]:
-    """What image classification measures, and the parameters without averaging."""
+    """What image classification measures, and metrics of the parameters without averaging."""
     split = program.network.split
     measure = classification.make_evaluate(program.network, config)
     shards = evaluation.shard(program.network.data.test, config.eval_batch_size)
@@ -166,7 +166,7 @@ def _make_evaluate(
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError for settings that cannot be run; the data check their own."""
+    """Raises UserError for settings that cannot be run, whatever the data."""
     classification.check_shared(config)
     classification.check_in_memory(config)
     not_negative = ("num_labels", "label_seed", "unsupervised_weight", "fairness_weight")

@@ -85,7 +85,7 @@ def _with_similarity(
         params = classification.evaluated_params(state)
         z, _ = forward(params, state.model_state, images)
         head, _ = program.model.head_of(params)
-        if not np.all(np.isfinite(z)):  # nor is a metric, which ends the run with the reason
+        if not np.all(np.isfinite(z)):  # nor is a metric, so the run will end with the reason
             return metrics
         found = similarity.measure(*jax.device_get((z, labels, head)))
         return metrics | {f"{program.split}/{k}": x for k, x in found.items()}

@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def _groups(swept: Sweepable, places: dict[int, Path]) -> list[dict[int, Path]]:
-    """The seeds that are trained together: all of them if the experiment can."""
+    """The seeds that are trained together: all of them if the experiment supports it."""
     if hasattr(swept, "run_seeds"):
         return [places]
     return [{seed: place} for seed, place in places.items()]
@@ -79,7 +79,7 @@ def _train(swept: Sweepable, program: Any, point: ConfigDict, places: dict[int, 
 
 
 def _check_records(points: list[ledger.Point], config: ConfigDict, workdir: Path) -> None:
-    """Raises UserError for a finished point without a number of the table."""
+    """Raises UserError for a finished point that lacks a metric of the table."""
     for i, point in enumerate(points, 1):
         record = point["record"] if isinstance(point.get("record"), dict) else {}
         for name in (*config.table_metrics, "seconds"):
@@ -88,7 +88,7 @@ def _check_records(points: list[ledger.Point], config: ConfigDict, workdir: Path
 
 
 class _Watch:
-    """Ends a study when a record lacks a metric of its table, which is then never recorded."""
+    """Ends a study when a record lacks a metric of its table, since it will never be recorded."""
 
     def __init__(self, metrics: Sequence[str], directory: Path) -> None:
         self._metrics, self._directory = metrics, directory
@@ -135,7 +135,7 @@ def report(finished: list[ledger.Point], config: ConfigDict, workdir: Path) -> N
 
 
 def figures(runs: list[Run]) -> Figures:
-    """Draws `sweep`, and what the experiment of the points draws of their comparison."""
+    """Draws `sweep`, and the comparison figures of the points' experiment."""
     run = the_only(runs)
     drawn = figures_of_table(runs)
     compare = _comparable(run.config["point_experiment"])
@@ -152,7 +152,7 @@ def _comparable(name: str) -> Comparable | None:
 
 def _runs(workdir: Path, summary: dict[str, Any]) -> list[Run]:
     """The points of a summary, as runs."""
-    names = [name_of(p["values"]) for p in summary["points"]]  # of nested directories, as by a/b
+    names = [name_of(p["values"]) for p in summary["points"]]  # with nested directories, as for a/b
     return [load_run(workdir / "points" / name)._replace(name=name) for name in names]
 
 

@@ -137,7 +137,7 @@ def _measures(points: list[Point], before: dict[str, Point]) -> Figure:
 
 
 def _bars(axis: Axes, i: int, points: list[Point], means, errors, name: str) -> None:
-    """A line over shots on a log axis, each a little beside the others."""
+    """A line over shots on a log axis, each slightly offset from the others."""
     shots = np.array([p["shots"] for p in points])
     axis.errorbar(
         shots * 1.05 ** (i - 1),

@@ -69,7 +69,7 @@ def _batch_sizes(points: list[Point]) -> Figure:
     for axis in axes.flat:
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-        axis.set_xlabel("images in a batch; the last: all")
+        axis.set_xlabel("images in a batch (last point: all)")
         axis.grid(alpha=0.3, linewidth=0.6)
     axes[2, 1].set_xlabel("largest batches extrapolated from")
     legend_below(figure, axes[0, 0], 3)
@@ -120,7 +120,7 @@ def _extrapolations(axis: Axes, points: list[Point]) -> None:
 
 
 def _choices(points: list[Point], n: int) -> Figure:
-    """A row per choice, with the base at the top; hollow markers are of all images."""
+    """A row per choice, with the base at the top; hollow markers stand for all images."""
     base = [p for p in points if p["factor"] == "base"]
     rows: dict[str, list[Point]] = {"features against head": base}
     for p in points:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from launch.plots.panels import COLOURS, counted, legend_below, limit, mark_collapse, page
 from launch.plots.references import of_classes
 
-# Of the batch sizes; all images have circles on a solid line.
+# Markers and dashes of the batch sizes; all images have circles on a solid line.
 _LOOKS = (("s", (4, 2)), ("^", (1, 2)), ("D", (5, 2, 1, 2)), ("v", (8, 3)), ("x", (2, 4)))
 Evaluations = dict[str, dict[str, Any]]
 

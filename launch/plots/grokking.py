@@ -13,8 +13,8 @@ CLASS_LEVEL = "class level"
 def figures(runs: list[Run]) -> Figures:
     """Draws `grokking` (the paper's three panels, at both levels) and `grokking_details`.
 
-    With Fourier measures also `grokking_progress`; of one run spectra, and of its seeds, if there
-    are several, bands, each seed, and the order of the measures.
+    With Fourier measures, also `grokking_progress`; for a single run, spectra and, if it has
+    several seeds, bands, each seed, and the order of the measures.
     """
     require_records(runs)
     sizes = common_batch_sizes(runs)[::-1]
@@ -66,7 +66,7 @@ def _details(runs: list[Run], n: int) -> Figure:
 
 
 def _progress(runs: list[Run], n: int) -> Figure:
-    """The progress measures of Nanda et al. 2023, and what chance leaves of MIR."""
+    """The progress measures of Nanda et al. 2023, and MIR beside its chance level."""
     figure, grid = page(3, 2, 7.5, sharex=True)
     gini = {"embedding": "fourier/gini_embedding", "neurons to logits": "fourier/gini_logit_map"}
     mir = {"MIR": f"test/mir_{n}"}

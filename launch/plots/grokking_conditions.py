@@ -16,9 +16,9 @@ _LETTERS = 20  # in a line along the side of a panel
 
 
 def comparison_figures(points: list[Run]) -> Figures:
-    """Draws `grokking_conditions` and, of several conditions, `grokking_onsets`.
+    """Draws `grokking_conditions` and, for several conditions, `grokking_onsets`.
 
-    Of the first condition also what a run of several seeds draws: bands, each seed, the order of
+    For the first condition, also what a run of several seeds draws: bands, each seed, the order of
     the measures, and spectra.
     """
     found = [ensembles.read(point) for point in points]

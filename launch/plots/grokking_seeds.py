@@ -14,7 +14,7 @@ from launch.results.ensembles import Condition
 from launch.results.transitions import ACCURACY, measures
 from launch.runs import Run
 
-_AROUND = (0.25, 2.5)  # epochs over the onset that are drawn
+_AROUND = (0.25, 2.5)  # range that is drawn, as multiples of the onset
 _COLUMNS = 4  # of the page of all seeds
 
 
@@ -95,7 +95,7 @@ def _aligned(found: Condition, n: int, task: str) -> Figure:
 
 
 def _relative(found: Condition, chosen: list[int], metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """A metric of seeds at common multiples of their onset; NaN outside of what is recorded."""
+    """A metric of seeds at common multiples of their onset; NaN outside the records."""
     at = np.geomspace(*_AROUND, 200)
     rows = []
     for i in chosen:
@@ -109,7 +109,7 @@ def _relative(found: Condition, chosen: list[int], metric: str) -> tuple[np.ndar
 
 
 def log_axis(axis: Axes, narrow: bool = False) -> None:
-    """Sets a logarithmic x axis with plain numbers, of a narrow range also at 2 and 5."""
+    """Sets a logarithmic x axis with plain numbers, in a narrow range also at 2 and 5."""
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(_narrow() if narrow else LogLocator())
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
@@ -159,7 +159,7 @@ def _every_seed(found: Condition, n: int, task: str) -> Figure:
 
 
 def _order(found: Condition, n: int, task: str) -> Figure:
-    """When each measure makes its transition, in units of the epoch of test accuracy's."""
+    """When each measure makes its transition, relative to test accuracy's."""
     leads = ensembles.leads_of(found)
     names = [name for name, lead in leads.items() if lead["half"]]
     figure, axes = page(1, 2, 1.6 + 0.26 * max(len(names), 1), sharey=True)
@@ -186,7 +186,7 @@ def _order(found: Condition, n: int, task: str) -> Figure:
 
 
 def _ratios(found: Condition, name: str, part: str) -> list[float]:
-    """The epochs of a transition over those of test accuracy's, of the seeds that generalise."""
+    """The epochs of a transition divided by test accuracy's, for the seeds that generalise."""
     chosen = zip(found.found, found.generalised, strict=True)
     pairs = [(seed[name], seed[ACCURACY]) for seed, generalised in chosen if generalised]
     return [getattr(m, part) / getattr(a, part) for m, a in pairs if m and a]

@@ -23,8 +23,8 @@ _MAPS = {
 def figures(run: Run, task: str) -> Figures:
     """Draws `grokking_spectra` of the first seeds of a run; nothing where it has no meaning.
 
-    The parameters after training are those of the newest checkpoint, the ones before it are drawn
-    again. A copy of a run without its checkpoints has no such figure.
+    Parameters after training come from the newest checkpoint; the initial ones are drawn again. A
+    copy of a run without its checkpoints has no such figure.
     """
     saved = any(run.workdir.rglob("checkpoints/[0-9]*"))
     if run.config["operation"] not in _OPERATIONS or not saved:

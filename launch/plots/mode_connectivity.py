@@ -35,7 +35,7 @@ Rows = dict[str, tuple[str, float | None]]  # metric, and its value at collapse,
 
 
 def figures(runs: list[Run]) -> Figures:
-    """Draws `mode_connectivity` and `mode_connectivity_details`, a column a learning rate.
+    """Draws `mode_connectivity` and `mode_connectivity_details`, one column per learning rate.
 
     Raises:
       UserError: there are several runs, or no pair is complete yet.
@@ -74,7 +74,7 @@ def figures(runs: list[Run]) -> Figures:
 def _title(config: dict[str, Any], columns: Columns) -> str:
     pairs = counted({max(len(pairs) for pairs in columns.values())}, "pair")
     shared = f" after {config['fork_step']} shared steps" if config["fork_step"] else ""
-    where = f"between two networks of one initialisation{shared}"
+    where = f"between two networks from one initialisation{shared}"
     return f"{network(config)}: {where},\n{pairs}"
 
 

@@ -1,6 +1,6 @@
 """The panels that figures are made of. Matplotlib is set up here.
 
-Every figure is `WIDTH` inches wide, as a page is; legends are off the curves; ratios between 0 and
+Every figure is `WIDTH` inches wide, as a page is; legends do not cover curves; ratios between 0 and
 1 are drawn on the whole of that range, everything else on the range of its values.
 """
 
@@ -33,12 +33,12 @@ matplotlib.rcParams.update(
 Figures = dict[str, Figure]
 WIDTH = 7.0  # inches of every figure
 
-# Okabe & Ito's colours, told apart by colour-blind readers and by their lightness in print.
+# Okabe & Ito's colours: distinct for colour-blind readers and, by lightness, in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":")
 RATIOS = (-0.03, 1.03)
 _LETTER = 0.06  # inches of a legend's letters, on average
-_HANDLE = 0.5  # of what stands before them
+_HANDLE = 0.5  # inches of the line before each name
 
 
 def require_records(runs: list[Run]) -> None:

@@ -88,7 +88,7 @@ def _grid(points: list[Point], panels: Panels, split: str) -> Figure:
 
 
 def _panel(axis: Axes, points: list[Point], metric: str) -> None:
-    """A colour a method; fine-tuned by solid lines, before that by dashed ones."""
+    """One colour per method; solid lines after fine-tuning, dotted ones before."""
     for i, (method, name) in enumerate(_METHODS.items()):
         own = [p for p in points if p["method"] == method or p["sparsity"] == 0]
         if all(p["method"] != method for p in own):

@@ -32,6 +32,6 @@ def of_classes(c: int) -> dict[str, float | None]:
 
 
 def of_metric(metric: str, collapsed: dict[str, float | None]) -> float | None:
-    """Returns the value of a metric at neural collapse, of those; None if it has none."""
+    """Returns a metric's value at neural collapse, one of `collapsed`; None if it has none."""
     quantity = label(metric).quantity
     return collapsed[_OF_QUANTITY[quantity]] if quantity in _OF_QUANTITY else None

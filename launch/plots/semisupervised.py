@@ -24,7 +24,7 @@ _THRESHOLDS = {
     "global threshold": "batch/threshold",
     "lowest of a class": "batch/lowest_threshold",
 }
-_SHARES = {"pass": "batch/mask_rate", "right, of those": "batch/pseudo_label_accuracy"}
+_SHARES = {"pass": "batch/mask_rate", "correct, of these": "batch/pseudo_label_accuracy"}
 
 
 def figures(runs: list[Run]) -> Figures:
@@ -37,7 +37,7 @@ def figures(runs: list[Run]) -> Figures:
     accuracies = {
         "averaged": f"{split}/accuracy",
         "not averaged": f"{split}/raw_accuracy",
-        "best yet": f"{split}/best_accuracy",
+        "best so far": f"{split}/best_accuracy",
     }
     panel(axes[0, 0], runs, accuracies, f"{split} accuracy", log=False)
     _pseudo_labels(axes[0, 1], runs, _THRESHOLDS, "confidence")
@@ -56,7 +56,7 @@ def figures(runs: list[Run]) -> Figures:
 
 
 def _pseudo_labels(axis: Axes, runs: list[Run], series: dict[str, str], label: str) -> None:
-    """Draws what supervised runs do not have; the colours of the others are as in each panel."""
+    """Draws what supervised runs lack; the other runs keep their colours of the other panels."""
     none = dict.fromkeys(series.values(), math.nan)
     filled = [
         run._replace(histories=[[none | r for r in h] for h in run.histories]) for run in runs

@@ -40,7 +40,7 @@ def _main(runs: list[Run], split: str, n: int) -> Figure:
 
 
 def _whole(runs: list[Run], split: str) -> list[str]:
-    """Which of the training and the evaluated split all runs have measured the whole of."""
+    """Which of the training and the evaluated split all runs have measured as a whole."""
     last = [history[-1] for run in runs for history in run.histories]
     return [s for s in ("train", split) if all(f"{s}/population_mir" in record for record in last)]
 

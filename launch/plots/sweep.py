@@ -13,7 +13,7 @@ from launch.runs import Run, the_only
 
 
 def figures(runs: list[Run]) -> Figures:
-    """Draws `sweep`: a row a metric, its values and beside them its paired differences."""
+    """Draws `sweep`: one row per metric, with its values and its paired differences."""
     run = the_only(runs)
     path = run.workdir / "summary.json"
     if not path.exists():

@@ -1,7 +1,7 @@
-"""The report of runs: one page that holds everything it shows, also the library that draws it.
+"""The report of runs: one self-contained page, including the library that draws it.
 
-plotly.js (MIT) draws the curves: of the kept libraries it is the only one with SVG that a style
-sheet recolours for dark screens and print. It costs 4.8 MB a page; Bokeh (1.3 MB) draws on a
+plotly.js (MIT) draws the curves: of the maintained libraries it is the only one with SVG that a
+style sheet recolours for dark screens and print. It costs 4.8 MB a page; Bokeh (1.3 MB) draws on a
 canvas, Altair needs a converter of 33 MB. Used only in this package.
 """
 

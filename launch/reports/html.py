@@ -1,4 +1,4 @@
-"""HTML that is escaped by construction: what is no `Html` is text."""
+"""HTML that is escaped by construction: anything but `Html` is text."""
 
 import html
 import json

@@ -1,4 +1,4 @@
-"""The points of a study as a table: a row a point, a column a field or a metric."""
+"""The points of a study as a table: one row per point, one column per field or metric."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from launch.reports.html import Cell, Html, cell, finite, table
 _SHOWN = 12  # columns before the reader asks for all
 _FIRST = ("accuracy", "MIR", "HDR", "MIR before and after", "HDR before and after")
 _ASIDE = ("train/", "batch/")
-_GROUPS = 8  # more values than these are no groups
+_GROUPS = 8  # with more values, a column forms no groups
 
 Path = tuple[str, ...]
 
@@ -55,7 +55,7 @@ def _leaves(value: Any, path: Path = ()) -> list[tuple[Path, Any]]:
 
 
 def _is_metric(path: Path) -> bool:
-    """Whether a path is that of a measured value: nested, and no value of a grid; or a time."""
+    """Whether a path leads to a measured value: nested, and not a value of a grid; or a time."""
     return path == ("seconds",) or (len(path) > 1 and path[0] != "values")
 
 
@@ -81,7 +81,7 @@ def _titles(paths: list[Path]) -> dict[Path, str]:
 
 
 def _cell(row: dict[Path, Any], path: Path) -> Cell:
-    """The cell of a value; of a measured list of numbers, mean and standard deviation."""
+    """The cell of a value; for a measured list of numbers, mean and standard deviation."""
     value = row.get(path)
     if not isinstance(value, list) or not _is_metric(path):
         return cell(value)

@@ -1,4 +1,4 @@
-"""What a report reads of a run's directory."""
+"""What a report reads from a run's directory."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -48,7 +48,7 @@ def _duration(seconds: float) -> str:
 
 
 def of_observations(content: Content, titled: bool) -> Html | None:
-    """What a run shows of its paper: measured values, and whether they are as stated."""
+    """A paper's observations checked on a run: measured values, and whether they hold."""
     found = content.summary.get("observations")
     if not isinstance(found, dict) or not found:
         return None
@@ -158,7 +158,7 @@ def _found(value: Any) -> Cell:
 
 
 def of_evaluation(content: Content) -> Html | None:
-    """What `launch.evaluate` measured, a column a data set, split and order."""
+    """What `launch.evaluate` measured, one column per data set, split and order."""
     found = {k: e for k, e in content.evaluation.items() if isinstance(e, dict)}
     metrics = {k: e["metrics"] for k, e in found.items() if isinstance(e.get("metrics"), dict)}
     names = sorted({n for each in metrics.values() for n in each}, key=lambda n: (label(n).rank, n))
@@ -177,7 +177,7 @@ def of_settings(contents: Sequence[Content]) -> Html:
 
 
 def of_environments(contents: Sequence[Content]) -> Html:
-    """Where every run was started last."""
+    """The environment in which each run was last started."""
     found = [_flat(c.starts[-1]) | {"starts": len(c.starts)} if c.starts else {} for c in contents]
     return _compared(found, contents, "Environment of the last start")
 

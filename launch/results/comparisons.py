@@ -71,7 +71,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
 
     Returns:
       `correlation`; its interval `low` to `high`, and `seeds`. The interval is None below five
-      seeds, and all three are where all values of one side are equal.
+      seeds, and so are all three where one side is constant.
     """
     a, b = np.asarray(x, float), np.asarray(y, float)
     nothing = {"correlation": None, "low": None, "high": None, "seeds": len(a)}
@@ -88,7 +88,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
 
 
 def share(hits: int, total: int) -> dict[str, Any]:
-    """How many of all, with the 95 % interval of Clopper and Pearson (None of none).
+    """A share, with its 95 % interval of Clopper and Pearson (None if the total is 0).
 
     >>> share(8, 8)["low"] > 0.6
     True

@@ -1,4 +1,4 @@
-"""Grokking under several conditions on the same seeds: who generalises, when, and what moves."""
+"""Grokking under several conditions on the same seeds: which generalise, when, and what moves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from launch.runs import Run
 
 
 def names(found: Sequence[Condition]) -> list[str]:
-    """Names conditions by the fields in which they differ from the first, one a line.
+    """Names conditions by the fields in which they differ from the first, one per line.
 
     >>> empty = [[], [], [], []]
     >>> names([Condition(name, *empty) for name in ("a=1,loss=margin", "a=1,loss=ordinary")])
@@ -74,7 +74,7 @@ def _described(condition: Condition, reference: Condition, n: int) -> dict[str, 
 def paired(condition: Condition, reference: Condition) -> dict[str, Any]:
     """Compares the onset with the reference's, seed by seed, as a ratio of epochs.
 
-    A seed that does not generalise enters with its last epoch: a lower bound of its onset. A pair
+    A seed that does not generalise enters with its last epoch: a lower bound on its onset. A pair
     in which neither does says nothing, and is left out.
 
     Returns:
@@ -156,7 +156,7 @@ _COLUMNS = ("mir_falls", "hdr_returns", "class_mir_falls", "class_hdr_returns")
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """The conditions as a table: who generalises when, and which transitions are seen."""
+    """The conditions as a table: which seeds generalise and when, and which transitions occur."""
     columns = ("MIR falls", "HDR rises, falls", "class MIR falls", "class HDR rises, falls")
     header = ["condition", "generalise", "onset (epoch)", "onset / first condition", *columns]
     lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]

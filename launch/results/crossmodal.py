@@ -55,7 +55,7 @@ def _pooled(points: list[Point]) -> dict[str, Any]:
 
 
 def observe(points: list[Point]) -> Observations:
-    """Counts over models, heads and shots what CMA is for; it holds if most settings show it."""
+    """Counts over models, heads and shots where CMA serves its purpose; holds if in most."""
     differences = [_differences(p["test_accuracy"])["ce_cma - ce"] for p in points]
     gaps = [{m: np.mean(v) for m, v in p["measures"]["modality_gap"].items()} for p in points]
     counts = {

@@ -1,4 +1,4 @@
-"""What MIR and HDR depend on: every point over seeds, and how well batches tell the population."""
+"""What MIR and HDR depend on: every point over seeds, how well batches estimate the whole."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ def summarize(points: list[Point], n: int) -> dict[str, Any]:
 
     Args:
       points: finished points.
-      n: size of the batches where something else than it is varied.
+      n: size of the batches while something else is varied.
 
     Returns:
       `results`, by step, factor and value the spread of metrics over seeds, of batches and of all

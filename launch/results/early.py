@@ -1,4 +1,4 @@
-"""Whether what a network shows early tells when it will generalise."""
+"""Whether early values predict when a network will generalise."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _METRICS = "test/class_mir", "test/class_hdr", "test/accuracy", "weights/squared
 
 
 def tells(found: Condition, n: int, epoch: int) -> dict[str, Any]:
-    """Whether values at an early epoch tell when a seed will generalise.
+    """Whether values at an early epoch predict when a seed will generalise.
 
     Seeds that do not generalise enter with their last epoch, a lower bound; `censored` counts
     them. Seeds that are half way by the early epoch are left out, and `begun` counts them.

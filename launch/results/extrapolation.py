@@ -1,4 +1,4 @@
-"""MIR of a population from batches: what chance leaves is nearly free of bias."""
+"""MIR of a population from batches: corrected for chance, it is nearly unbiased."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,10 +39,10 @@ def mir_of_population(
     batches of n and n/2 of the same samples removes it; its value at u = 0, turned back into a MIR
     by `E(N) = E(n) (n - 1) / (N - 1)`, is the estimate.
 
-    The half-width adds up what may be wrong: sampling, as the jackknife over the groups of n
-    samples times Student's t; the series beyond its first term, as the correction that the line
-    makes; and E(N) itself. An interval is given for three groups or more whose chance level is at
-    most a quarter: above, a batch resolves neither its features nor what it shares with the head.
+    The half-width sums three errors: of sampling, by the jackknife over the groups of n samples
+    times Student's t; of the series beyond its first term, by the correction that the line makes;
+    and E(N) itself. An interval is given for three groups or more whose chance level is at most a
+    quarter: above, a batch resolves neither its features nor what it shares with the head.
 
     Args:
       entropies: of features, of head rows, joint, and joint with permuted labels, of each group of

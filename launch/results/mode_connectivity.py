@@ -13,7 +13,7 @@ from launch.results import comparisons
 from launch.results.observations import Observation, Observations, spread_by, written
 from launch.runs import evaluated_split
 
-MIDDLE = (0.3, 0.7)  # where the hump of MIR is searched; the dips of HDR are searched outside
+MIDDLE = (0.3, 0.7)  # where the hump of MIR is sought; the dips of HDR are sought outside
 FLOOR = 0.01  # lower humps and dips do not count
 CONNECTED = 0.02  # error barrier below which two networks count as connected (Frankle et al.)
 _SHAPES = ("mir_hump", "hdr_dip_first", "hdr_dip_second")
@@ -115,8 +115,8 @@ def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
 def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
     """Depth of HDR's lowest point near each end, at least 0, and its ω.
 
-    The depth is that below the end and below the highest point of the middle, whichever is lower,
-    so that a curve that falls all the way has no dip.
+    The depth is measured from the end or the highest point of the middle, whichever is lower, so
+    that a curve that falls all the way has no dip.
 
     Args:
       omega: [k].
@@ -133,7 +133,7 @@ def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def crossings(omega: np.ndarray, difference: np.ndarray) -> list[float]:
-    """Where H(features) - H(head) [k] changes its sign, and HDR goes through 0."""
+    """Where H(features) - H(head) [k] changes sign, and HDR touches 0."""
     before, after = difference[:-1], difference[1:]
     at = np.flatnonzero(before * after < 0)
     share = before[at] / (before[at] - after[at])

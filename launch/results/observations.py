@@ -1,4 +1,4 @@
-"""Observations: what a paper reports, held against what a run measured; spreads over seeds."""
+"""Observations: what a paper reports, compared with what a run measured; spreads over seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ Observations = dict[str, Observation]
 
 
 def bounded(text: str, measured: float | None, holds: Callable[[float], bool]) -> Observation:
-    """Returns the observation of a number that is held against a bound, if it was measured."""
+    """Returns the observation of a number that is checked against a bound, if it was measured."""
     return Observation(text, measured, None if measured is None else bool(holds(measured)))
 
 

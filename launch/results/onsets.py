@@ -28,7 +28,7 @@ class Transition(NamedTuple):
     Attributes:
       start: a tenth of the way is made.
       half: half of the way is made.
-      low: begin of the interval around `half` that the noise and the spacing of records leave.
+      low: start of the interval around `half` that the noise and the spacing of records leave.
       high: its end.
       end: the end of the way.
       before: value where it begins.
@@ -55,7 +55,7 @@ def rise(steps: ArrayLike, values: ArrayLike, least: float) -> Transition | None
     """Returns the largest rise of a curve.
 
     Args:
-      steps: epochs [t], increasing, unequally spaced or not.
+      steps: epochs [t], increasing, not necessarily evenly spaced.
       values: of the measure [t].
       least: size from which a rise counts.
 
@@ -78,8 +78,8 @@ def fall(steps: ArrayLike, values: ArrayLike, least: float) -> Transition | None
 def peak(steps: ArrayLike, values: ArrayLike, least: float) -> Peak | None:
     """Returns the largest rise that is followed by a fall of at least half its size.
 
-    A curve with a peak keeps it however it goes on: a later rise takes its place only if it is
-    larger and is followed by such a fall too.
+    A curve keeps its peak however it continues: a later rise takes its place only if it is larger
+    and is followed by such a fall too.
 
     Args:
       steps: epochs [t], as of `rise`.
@@ -102,7 +102,7 @@ def peak(steps: ArrayLike, values: ArrayLike, least: float) -> Peak | None:
 
 
 def _smoothed(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray, float]:
-    """Epochs and running median [t] after epoch 0, and the noise; too few records are none."""
+    """Epochs and running median [t] after epoch 0, and the noise; empty if records are too few."""
     keep = np.asarray(steps) > 0  # epoch 0 has no logarithm
     epochs, y = np.asarray(steps, float)[keep], np.asarray(values, float)[keep]
     if len(y) < _MEDIAN_OF:
@@ -175,5 +175,5 @@ def _running_median(y: np.ndarray) -> np.ndarray:
 
 
 def _noise(y: np.ndarray) -> float:
-    """Standard deviation of the noise, from second differences: of a trend they are small."""
+    """Standard deviation of the noise, from second differences: a trend hardly affects them."""
     return _MAD * float(np.median(np.abs(np.diff(y, 2)))) / math.sqrt(6)

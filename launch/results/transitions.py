@@ -1,4 +1,4 @@
-"""The transitions of a grokking run: which measures make one, when, and who comes first."""
+"""The transitions of a grokking run: which measures make one, when, and which comes first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,10 +19,10 @@ class Measure(NamedTuple):
     Attributes:
       text: what it is.
       metric: its name in the records.
-      kind: rise, fall; of a curve that rises and falls again, "return": that fall, and "leave":
-        that rise, or the largest if none is followed by a fall.
+      kind: "rise" or "fall"; for a curve that rises and falls again, "return" is that fall, and
+        "leave" that rise, or the largest if none is followed by a fall.
       least: size from which it counts.
-      log: whether the logarithm of the metric is meant; `least` is then a factor.
+      log: whether the logarithm of the metric is used; `least` is then a factor.
     """
 
     text: str
@@ -88,9 +88,9 @@ def generalised(history: History) -> bool:
 def of_seed(history: History, wanted: Mapping[str, Measure]) -> dict[str, Transition | None]:
     """Returns the transitions of one seed.
 
-    They are searched from the epoch at which the training examples are fitted: what fitting does
-    to the measures is no part of generalising. Test accuracy that has risen by then is searched in
-    all records. A measure that earlier records lack, as those of older versions do, has none.
+    The search starts at the epoch at which the training examples are fitted: what fitting does to
+    the measures is not part of generalising. If test accuracy has risen by then, all records are
+    searched for its rise. A measure that some records lack, as in older versions, has none.
     """
     begin = memorised(history)
     fitted = [record for record in history if record["step"] >= begin]
