@@ -18,13 +18,9 @@ from launch.plots.panels import (
     page,
 )
 from launch.plots.references import at_collapse
+from launch.results.pruning import WORDS
 from launch.runs import Run, evaluated_split, the_only
 
-_METHODS = {
-    "one_shot": "by magnitude",
-    "gradual": "by magnitude, gradually",
-    "random": "at random",
-}
 _MARKERS = ("o", "s", "^")
 
 Panels = dict[str, tuple[str, float | None]]  # metric, and its value at collapse, by title
@@ -89,7 +85,7 @@ def _grid(points: list[Point], panels: Panels, split: str) -> Figure:
 
 def _panel(axis: Axes, points: list[Point], metric: str) -> None:
     """One colour per method; solid lines after fine-tuning, dotted ones before."""
-    for i, (method, name) in enumerate(_METHODS.items()):
+    for i, (method, name) in enumerate(WORDS.items()):
         own = [p for p in points if p["method"] == method or p["sparsity"] == 0]
         if all(p["method"] != method for p in own):
             continue

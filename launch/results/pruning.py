@@ -10,6 +10,11 @@ from launch.results import comparisons
 from launch.results.observations import Observation, Observations, spread_by, written
 from launch.runs import evaluated_split
 
+WORDS = {
+    "one_shot": "by magnitude",
+    "gradual": "by magnitude, gradually",
+    "random": "at random",
+}
 PAPER_SPARSITY = 0.9  # the largest of Figure 6
 DEPARTURE = 0.1  # largest range of a MIR that counts as constant
 LOSS = 0.01  # largest drop of an accuracy that counts as kept
@@ -110,8 +115,9 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
     for method, own in series.items():
         values = [_mean(own[s], "after", mir) for s in own if s <= PAPER_SPARSITY]
         observed[f"mir_{method}"] = Observation(
-            f"MIR of features before and after pruning (n = {n}, fine-tuned), lowest and highest "
-            f"for sparsities up to {PAPER_SPARSITY} (they differ by {DEPARTURE} at most)",
+            f"pruned {WORDS[method]}: MIR of features before and after (n = {n}, fine-tuned), "
+            f"lowest and highest for sparsities up to {PAPER_SPARSITY} (they differ by {DEPARTURE} "
+            "at most)",
             [min(values), max(values)],
             max(values) - min(values) <= DEPARTURE,
         )
@@ -120,16 +126,16 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
         dense = _mean(own[0.0], "before", accuracy)
         kept = [s for s in own if _mean(own[s], "after", accuracy) >= dense - LOSS]
         observed[f"accuracy_{method}"] = Observation(
-            f"highest sparsity at which the fine-tuned accuracy is at most {LOSS} below the "
-            f"trained network's ({dense:.4f})",
+            f"pruned {WORDS[method]}: highest sparsity at which the fine-tuned accuracy is at "
+            f"most {LOSS} below the trained network's ({dense:.4f})",
             max(kept, default=None),
         )
         observed |= _above_chance(method, own, split, n)
     if 0.0 in own:
-        names = mir, f"{split}/between_hdr_{n}"
+        names = {"MIR": mir, "HDR": f"{split}/between_hdr_{n}"}
         observed["self_information"] = Observation(
-            f"MIR of the features with themselves (n = {n}), and their HDR",
-            [_mean(own[0.0], "before", name) for name in names],
+            f"MIR and HDR of the features with themselves (n = {n})",
+            {name: _mean(own[0.0], "before", metric) for name, metric in names.items()},
         )
     return observed
 
@@ -140,9 +146,13 @@ def _above_chance(method: str, own: dict[float, list[Point]], split: str, n: int
     worst = min(sparsities, key=lambda s: _mean(own[s], "after", f"{split}/accuracy"))
     return {
         f"{name}_{method}": Observation(
-            f"MIR of {what}, corrected for chance (n = {n}): the trained network, and the least "
-            f"accurate one for sparsities up to {PAPER_SPARSITY} (fine-tuned)",
-            [_mean(own[0.0], "before", metric), _mean(own[worst], "after", metric)],
+            f"pruned {WORDS[method]}: MIR of {what}, corrected for chance (n = {n}), of the "
+            "trained network and of the least accurate one for sparsities up to "
+            f"{PAPER_SPARSITY} (fine-tuned)",
+            {
+                "trained": _mean(own[0.0], "before", metric),
+                "least accurate": _mean(own[worst], "after", metric),
+            },
         )
         for name, what in _CORRECTED.items()
         if (metric := f"{split}/{name}_{n}") in own[0.0][0]["before"]

@@ -36,7 +36,9 @@ def test_above_chance():
             p[stage] = p[stage] | {"test/corrected_mir_32": 0.4 * (1 - p["sparsity"])}
     summary = pruning.summarize(points, CONFIG)
     observed = summary["observations"]
-    assert observed["corrected_mir_random"]["measured"] == [pytest.approx([0.4, 0.04])]
+    expected = {"trained": 0.4, "least accurate": 0.04}
+    assert observed["corrected_mir_random"]["measured"] == [pytest.approx(expected)]
+    assert observed["corrected_mir_random"]["text"].startswith("pruned at random: MIR")
     assert "between_corrected_mir_random" not in observed
     found = summary["results"]["random"]["0.5"]["after"]["test/corrected_mir_32"]
     assert found["mean"] == pytest.approx(0.2)
@@ -57,4 +59,4 @@ def test_summary_of_known_points():
     assert observed["mir_one_shot"]["holds"] == [True]
     assert observed["accuracy_one_shot"]["measured"] == [0.0]
     assert observed["accuracy_one_shot"]["holds"] == [None]
-    assert observed["self_information"]["measured"] == [pytest.approx([0.5, 0])]
+    assert observed["self_information"]["measured"] == [pytest.approx({"MIR": 0.5, "HDR": 0})]
