@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = {
     "checkpoint_every": 400,
     "steps_per_call": 20,
 }
-# A WideResNet-10-2 of the same kind, eight epochs of CIFAR: minutes on two cores.
+# A WideResNet-10-2 of the same kind, 7.7 epochs of CIFAR: minutes on two cores.
 MEDIUM: dict[str, Any] = SMALL | {
     "width": 2,
     "num_steps": 3000,

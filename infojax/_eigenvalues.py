@@ -20,9 +20,9 @@ def eigenvalues(k: ArrayLike) -> jax.Array:
 
     Returns:
       Eigenvalues [..., n], as accurate as LAPACK's: to a few roundings of the largest magnitude.
-      NaN if k contains NaN or inf. On CPU they are computed by tridiagonal reduction and bisection,
-      without the eigenvectors that `jnp.linalg.eigvalsh` computes there and discards. Other
-      platforms use `jnp.linalg.eigvalsh`.
+      NaN if k contains NaN, or inf in the triangle that is used. On CPU they are computed by
+      tridiagonal reduction and bisection, without the eigenvectors that `jnp.linalg.eigvalsh`
+      computes there and discards. Other platforms use `jnp.linalg.eigvalsh`.
 
     Raises:
       ValueError: k is not square or not real, or n exceeds 32,766, the limit of LAPACK's 32-bit

@@ -45,10 +45,10 @@ def cross_modal_alignment(
       axis_name: mapped axis that the batch is split over, if any.
 
     Returns:
-      Loss [] in [0, 1] up to rounding: 0 where image and text features of each class coincide, 1
-      where all are orthogonal; 0 for a batch without images. Texts of classes absent from the
-      batch have no effect, even if NaN. Zero rows count in `|S_c|` but not in the entropy.
-      Derivatives are finite for any finite features.
+      Loss [] in [0, 1] up to rounding: 0 where image and text features of each class coincide (with
+      `all`, where those of all classes do), 1 where all are orthogonal; 0 for a batch without
+      images. Texts of classes absent from the batch have no effect, even if NaN. Zero rows count in
+      `|S_c|` but not in the entropy. Derivatives are finite for any finite features.
 
     Raises:
       ValueError: images or texts is not a real matrix, or they differ in columns or dtype; labels

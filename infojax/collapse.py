@@ -122,10 +122,10 @@ def neural_collapse(
       Class means that are equal up to rounding, or a single one, are zero after centring.
       Quotients with a zero denominator are 0 if the numerator is 0 too, else inf. Every field is
       NaN if a feature or w contains NaN or inf, if a label was out of range under jit, or if there
-      are no samples.
+      are no samples; nc4 also if b contains NaN.
 
     Raises:
-      ValueError: w does not match the statistics in shape or dtype.
+      ValueError: w or b does not match the statistics in shape or dtype.
 
     References:
       Papyan, Han & Donoho 2020, figures 2 to 6; Zhu et al. 2021, section 4 (NC1's `/ C`).

@@ -20,7 +20,7 @@ def unit_rows(z: ArrayLike) -> jax.Array:
 
     Returns:
       Unit rows [n, d]. Rows of any magnitude are handled without overflow or underflow; a row that
-      contains NaN or inf becomes NaN.
+      contains NaN becomes NaN, an infinite entry becomes NaN and the others of its row 0.
 
     Raises:
       ValueError: z is not a real matrix.

@@ -69,9 +69,10 @@ def chance(
 
     Returns:
       A `Chance` of scalars. `corrected_mir` is 0 on average for labels unrelated to the features,
-      at every n, and at most 1 up to rounding. At neural collapse with balanced classes it tends
-      to `collapse.mir_at_collapse(C)` as n grows; with one sample per class it is 0, as every
-      permutation gives the same MIR. Ratios are 0 where an entropy is 0, as in `mir`.
+      at every n, and at most 1 up to rounding where no row is zero. At neural collapse with
+      balanced classes it tends to `collapse.mir_at_collapse(C)` as n grows; with one sample per
+      class it is 0, as every permutation gives the same MIR. Ratios are 0 where an entropy is 0, as
+      in `mir`.
 
     Raises:
       ValueError: as `sample_interplay`; num_permutations is not an integer of at least 2.
@@ -134,9 +135,10 @@ def _batches(number: int, floats: int) -> tuple[int, int]:
 def corrected_mir(mir: ArrayLike, expected: ArrayLike) -> jax.Array:
     """MIR corrected for chance, `(mir - expected) / (1 - expected)`: 0 by chance, at most 1.
 
-    1 is the largest MIR: the joint matrix is a mixture of products `ẑ ẑᵀ ⊗ v̂ v̂ᵀ`, and the
-    entropy of such a mixture is at least that of either part. It is attained where the samples
-    fall into groups, orthogonal between groups in both representations and constant within.
+    1 is the largest MIR where no row is zero: the joint matrix is a mixture of products
+    `ẑ ẑᵀ ⊗ v̂ v̂ᵀ`, and the entropy of such a mixture is at least that of either part. It is
+    attained where the samples fall into groups, orthogonal between groups in both representations
+    and constant within.
 
     Args:
       mir: floating [...].

@@ -28,28 +28,37 @@ def describe(data: images.ImageData, directory: Path) -> None:
     Raises:
       UserError: the directory holds checkpoints of a run on other images.
     """
-    content = {
+    processes.from_first(lambda: _write(data, directory))
+
+
+def same_images(data: images.ImageData, directory: Path) -> bool:
+    """Whether a directory describes images like these, or none."""
+    path = directory / _FILE
+    if not path.exists():
+        return True
+    earlier = _read(path)
+    return all(_close(earlier[name], value) for name, value in _description(data).items())
+
+
+def _description(data: images.ImageData) -> dict[str, Any]:
+    return {
         "image_shape": list(data.train.images.shape[1:]),
         "num_classes": data.num_classes,
         "embeddings": data.of_embeddings,
         "mean": data.mean.tolist(),
         "std": data.std.tolist(),
     }
-    processes.from_first(lambda: _write(content, directory))
 
 
-def _write(content: dict[str, Any], directory: Path) -> None:
-    path = directory / _FILE
-    if path.exists() and any(directory.glob("checkpoints/[0-9]*")):
-        earlier = _read(path)
-        if not all(_close(earlier[name], value) for name, value in content.items()):
-            raise UserError(
-                f"the images have changed since the run in {directory} began: restore them, or use "
-                "another --workdir"
-            )
+def _write(data: images.ImageData, directory: Path) -> None:
+    if any(directory.rglob("checkpoints/[0-9]*")) and not same_images(data, directory):
+        raise UserError(
+            f"the images have changed since the run in {directory} began: restore them, or use "
+            "another --workdir"
+        )
     with storage.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    storage.write_json(path, content)
+    storage.write_json(directory / _FILE, _description(data))
 
 
 def _read(path: Path) -> dict[str, Any]:

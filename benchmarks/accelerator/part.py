@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--commit", default="", help="of a tree without git")
 
 
-_RECIPES = "batches of 512, 200 epochs, the rate scaled; or of 64, 2^20 steps"
+_RECIPES = "batches of 512, 197 epochs, the rate scaled; or of 64, 2^20 steps"
 
 
 def main() -> None:

@@ -63,8 +63,8 @@ def load(
 
         - `digits`: 1,797 digits of 8 x 8, bundled with scikit-learn; 360 of them the test set;
         - a TFDS image classification set, such as `cifar10`;
-        - a directory with `train/CLASS/*` and `test/CLASS/*`, or with `CLASS/*`; its name contains
-          a slash or begins with a dot or a tilde;
+        - a directory with `train/CLASS/*` and `test/CLASS/*`, or with `CLASS/*`; its name begins
+          with a dot, a slash or a tilde, or contains a slash and exists;
         - an `.npz` file with `images`, `labels`, and `test_images`, `test_labels`; the images
           are uint8, or embeddings, floating [n, d];
         - `hf:NAME[:CONFIG]`: a set, or a directory, of the library `datasets`.

@@ -12,6 +12,7 @@ from launch import (
     classification,
     experiment,
     fine_tuning,
+    image_runs,
     ledger,
     networks,
     plots,
@@ -101,6 +102,8 @@ def load(program: Program, directory: Path, seed: int) -> Trained:
     found = processes.from_first(lambda: _config_of_run(program.config, directory, seed))
     config = Settings(found)
     at = seeds.directories(directory, config)[seed]
+    if not processes.from_first(lambda: image_runs.same_images(program.network.data, at)):
+        raise UserError(f"trained = {at} is a run on other images than this study's")
     template = classification.init_state(program.network, config, seed)
     state = fine_tuning.read_checkpoint(at, template)
     if state is None or int(state.step) < config.num_steps:

@@ -118,6 +118,9 @@ def test_a_run_does_not_continue_on_other_images(copied, supervised):
     shutil.rmtree(path.parent / "checkpoints")
     image_runs.describe(changed, path.parent)
     assert json.loads(path.read_text())["num_classes"] == 9
+    (path.parent / "endpoints" / "a" / "checkpoints" / "3").mkdir(parents=True)  # of a pair
+    with pytest.raises(UserError, match="the images have changed since"):
+        image_runs.describe(data, path.parent)
 
 
 def test_of_an_older_version(copied, supervised):

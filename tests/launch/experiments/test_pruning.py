@@ -209,6 +209,15 @@ def test_run_that_is_not_trained_to_its_end(finished, program, tmp_path):
         pruning.load(program, directory, 0)
 
 
+def test_run_on_other_images(finished, program, tmp_path):
+    directory = tmp_path / "trained"
+    shutil.copytree(finished / "trained", directory)
+    (path,) = directory.rglob("data.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mean": [0.5]}))
+    with pytest.raises(UserError, match="is a run on other images than this study's"):
+        pruning.load(program, directory, 0)
+
+
 # Summary, figures and settings
 
 
