@@ -4,7 +4,7 @@ The only place that words them; figures and reports take them from here.
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _RATIO = "ratio"  # between 0 and 1
 
@@ -77,7 +77,7 @@ _KNOWN = {
 _ORDER = {name: i for i, name in enumerate(_KNOWN)}
 _PARTS = ("test", "validation", "train", "batch")  # in that order
 _WORDED = {"batch": "batch of the step", "weights": "", "fourier": ""}
-_SETTINGS = {"mi_weight": "λ_mi", "id_weight": "λ_id"}
+_SETTINGS = {"mi_weight": "λ_mi", "id_weight": "λ_id", "label_smoothing": "label smoothing ε"}
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 _NAME = re.compile(r"(?:(?P<part>\w+)/)?(?P<name>\w+?)(?:_(?P<number>\d+(?:\.\d+)?))?")
 
@@ -140,7 +140,20 @@ def setting(text: str) -> str:
     ('weight decay = 1', 'λ_mi = -0.01', 'operation: a/b')
     """
     name, _, value = text.partition("=")
-    words = _SETTINGS.get(name, name.replace("_", " "))
-    if _NUMBER.fullmatch(value):
-        return f"{words} = {value.removesuffix('.0')}"
-    return f"{words}: {value or 'none'}"
+    sign = " =" if _NUMBER.fullmatch(value) else ":"
+    return f"{field(name)}{sign} {setting_value(value)}"
+
+
+def field(name: str) -> str:
+    """Words the name of a config's field."""
+    return _SETTINGS.get(name, name.replace("_", " "))
+
+
+def setting_value(value: Any) -> str:
+    """Words the value of a setting.
+
+    >>> [setting_value(x) for x in (1.0, 0.01, "a/b", "")]
+    ['1', '0.01', 'a/b', 'none']
+    """
+    text = str(value)
+    return (text.removesuffix(".0") if _NUMBER.fullmatch(text) else text) or "none"

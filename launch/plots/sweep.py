@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infojax.errors import UserError
-from launch.labels import label
+from launch.labels import field, label, setting_value
 from launch.plots.panels import COLOURS, Figures, limit, mark_collapse, page
 from launch.plots.references import at_collapse, of_metric
 from launch.runs import Run, the_only
@@ -53,10 +53,10 @@ def _positions(points: list[dict]) -> tuple[str, np.ndarray, list[str]]:
     """
     names = list(points[0]["values"])
     names = [n for n in names if len({str(p["values"][n]) for p in points}) > 1] or names
-    rows, fields = [[p["values"][n] for n in names] for p in points], ", ".join(names)
+    rows, fields = [[p["values"][n] for n in names] for p in points], ", ".join(map(field, names))
     if len(names) == 1 and all(isinstance(row[0], int | float) for row in rows):
         return fields, np.array([float(row[0]) for row in rows]), []
-    labels = [", ".join(map(str, row)) for row in rows]
+    labels = [", ".join(map(setting_value, row)) for row in rows]
     return fields, np.arange(len(rows), dtype=float), labels
 
 
