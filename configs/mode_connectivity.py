@@ -14,7 +14,7 @@ Variants:
   crossing: 90 minutes on one core; longer training, five pairs. A WideResNet-10-2, 3,000 steps of
     128 images, learning rate 0.1: on the line the entropies of features and head cross, and HDR
     touches 0.
-  vit: 27 minutes on one core; a network without BatchNorm, five pairs. Learning rate 3e-2.
+  vit: 27 minutes on one core; without BatchNorm, five pairs. Learning rate 3e-2.
   cifar100: 27 minutes on one core; CIFAR-100, five pairs. Learning rate 3e-2.
   paper: for an accelerator; CIFAR-10, WideResNet-28-2.
   paper_cifar100: for an accelerator; CIFAR-100, WideResNet-28-8.
