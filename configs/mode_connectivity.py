@@ -35,13 +35,13 @@ _SMALL = supervised.SMALL | {
 _FIVE = _SMALL | {"learning_rates": (3e-2,), "num_seeds": 5}
 _VARIANTS: _variants.Variants = {
     "cpu": _SMALL | {"num_seeds": 2},
+    "paper": supervised.PAPER,
+    "paper_cifar100": supervised.PAPER
+    | {"dataset": "cifar100", "width": 8, "learning_rates": (3e-2,)},
     "crossing": _FIVE
     | {"width": 2, "batch_size": 128, "num_steps": 3000, "learning_rates": (0.1,)},
     "vit": _FIVE | {"model": "vit"},
     "cifar100": _FIVE | {"dataset": "cifar100"},
-    "paper": supervised.PAPER,
-    "paper_cifar100": supervised.PAPER
-    | {"dataset": "cifar100", "width": 8, "learning_rates": (3e-2,)},
     "smoke": supervised.SMOKE
     | {"learning_rates": (3e-2, 3e-3), "num_omegas": 5, "recompute_batches": 2, "num_seeds": 2},
 }
