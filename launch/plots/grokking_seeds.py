@@ -6,9 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
-from launch.plots.panels import COLOURS, STYLES, Figures, legend_above, legend_below, page
+from launch.plots.panels import (
+    COLOURS,
+    STYLES,
+    Figures,
+    legend_above,
+    legend_below,
+    page,
+    plain_numbers,
+)
 from launch.results import ensembles
 from launch.results.ensembles import Condition
 from launch.results.transitions import ACCURACY, measures
@@ -111,15 +118,8 @@ def _relative(found: Condition, chosen: list[int], metric: str) -> tuple[np.ndar
 def log_axis(axis: Axes, narrow: bool = False) -> None:
     """Sets a logarithmic x axis with plain numbers, in a narrow range also at 2 and 5."""
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(_narrow() if narrow else LogLocator())
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    plain_numbers(axis.xaxis, (1, 2, 5) if narrow else (1,))
     axis.grid(alpha=0.3, linewidth=0.6)
-
-
-def _narrow() -> FixedLocator:
-    """Ticks at 1, 2 and 5 times the powers of ten."""
-    return FixedLocator([m * 10.0**k for k in range(-4, 7) for m in (1, 2, 5)])
 
 
 def limit_to(axis: Axes, values: list[float]) -> None:

@@ -18,6 +18,7 @@ from launch.plots.panels import (
     mark_collapse,
     network,
     page,
+    plain_numbers,
 )
 from launch.plots.references import at_collapse
 from launch.results.mode_connectivity import finished_pairs
@@ -89,6 +90,7 @@ def _grid(rows: Rows, columns: Columns, split: str, config: dict[str, Any]) -> F
             limit(axis, f"{split}/{metric}")
         if metric == "loss":
             row[0].set_yscale("log")
+            plain_numbers(row[0].yaxis, (1, 2, 3, 5, 7))
         row[0].set_ylabel(label)
     label_edges(axes, [f"learning rate {rate:g}" for rate in columns], "ω")
     curves = max((axis for axis in axes.flat), key=lambda axis: len(axis.lines))

@@ -4,7 +4,7 @@ Every figure is `WIDTH` inches wide, as a page is; legends do not cover curves; 
 1 are drawn on the whole of that range, everything else on the range of its values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,7 +13,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from infojax.errors import UserError
 from launch.labels import label as named
@@ -149,6 +151,13 @@ def _log_from_zero(axis: Axes) -> None:
     if steps:
         axis.set_xscale("symlog", linthresh=min(steps), linscale=0.3)
         axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+
+
+def plain_numbers(axis: Axis, digits: Sequence[int]) -> None:
+    """Writes the ticks of a logarithmic axis as plain numbers, at digits times powers of ten."""
+    axis.set_major_locator(FixedLocator([d * 10.0**k for k in range(-9, 10) for d in digits]))
+    axis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def limit(axis: Axes, *metrics: str) -> None:
