@@ -10,9 +10,10 @@ Variants:
   paper: 35 minutes on two cores; eight seeds, 14,000 epochs. The time is estimated from a part of
     the run. Test accuracy passes 0.99 between epochs 3,769 and 11,369; MIR (n = 256) ends at 0.32
     ± 0.02, HDR peaks at 0.10 to 0.27.
-  seeds: 16 minutes on two cores; eight seeds, two controls. `a+b mod 59` from 45 % of the pairs,
+  seeds: 15 minutes on two cores; eight seeds, two controls. `a+b mod 59` from 45 % of the pairs,
     with weight decay, without it, and with random labels: in which seeds MIR falls and HDR rises
-    and falls, and whether this precedes the rise of test accuracy.
+    and falls, and whether this precedes the rise of test accuracy. The time is with
+    JAX_NUM_CPU_DEVICES=2, which trains two seeds at a time.
   seeds-smoke: seconds; the same with modulus 13.
   smoke: seconds; modulus 13, a narrow network.
 """
