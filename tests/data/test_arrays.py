@@ -120,7 +120,7 @@ def test_files_that_are_none(tmp_path):
         images.load(str(path))
     np.save(tmp_path / "own.npy", GREY)
     (tmp_path / "own.npy").rename(path)
-    with pytest.raises(UserError, match=r"is no \.npz file; write it with numpy"):
+    with pytest.raises(UserError, match=r"is not an \.npz file; write it with numpy"):
         images.load(str(path))
     np.savez_compressed(path, images=GREY, labels=LABELS)
     content = bytearray(path.read_bytes())
