@@ -33,7 +33,7 @@ def _extremes(history: History) -> set[float]:
     edges = np.unique([*np.linspace(0, n, count + 1), *np.geomspace(1, n, count)]).astype(int)
     found = {0, n - 1}
     for name in names:
-        values = np.array([record.get(name, np.nan) for record in history])
+        values = np.fromiter((record.get(name, np.nan) for record in history), float, n)
         missing = np.isnan(values)
         low, high = np.where(missing, np.inf, values), np.where(missing, -np.inf, values)
         for start, end in itertools.pairwise(edges):
