@@ -1,6 +1,7 @@
 """Fewer records for figures: out of a million, those that a curve's outline needs."""
 
 import itertools
+import operator
 
 import numpy as np
 
@@ -32,8 +33,7 @@ def _extremes(history: History) -> set[float]:
     count = max(10, _EXTREMES // (4 * max(len(names), 1)))
     edges = np.unique([*np.linspace(0, n, count + 1), *np.geomspace(1, n, count)]).astype(int)
     found = {0, n - 1}
-    for name in names:
-        values = np.fromiter((record.get(name, np.nan) for record in history), float, n)
+    for values in _columns(history, sorted(names)) if names else ():
         missing = np.isnan(values)
         low, high = np.where(missing, np.inf, values), np.where(missing, -np.inf, values)
         for start, end in itertools.pairwise(edges):
@@ -41,3 +41,14 @@ def _extremes(history: History) -> set[float]:
                 found.add(start + int(np.argmin(low[start:end])))
                 found.add(start + int(np.argmax(high[start:end])))
     return {history[k]["step"] for k in found}
+
+
+def _columns(history: History, names: list[str]) -> np.ndarray:
+    """The values of metrics, float64 [metrics, records]; NaN where one is missing."""
+    size = len(history) * len(names)
+    try:  # of records that hold all of them, twice as fast
+        numbers = itertools.chain.from_iterable(map(operator.itemgetter(*names, "step"), history))
+        return np.fromiter(numbers, float, size + len(history)).reshape(len(history), -1)[:, :-1].T
+    except KeyError:
+        numbers = (record.get(name, np.nan) for record in history for name in names)
+        return np.fromiter(numbers, float, size).reshape(len(history), -1).T

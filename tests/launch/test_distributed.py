@@ -148,7 +148,9 @@ class Pair:
         return [p.returncode for p in self.started], *zip(*outputs, strict=True)
 
 
-LOST = "another process of this run has ended or cannot be reached; the same commands resume the run"
+LOST = (
+    "another process of this run has ended or cannot be reached; the same commands resume the run"
+)
 LONGER = ["--config.num_steps=240", "--config.eval_every=20", "--config.checkpoint_every=20"]
 
 
