@@ -71,9 +71,12 @@ portability: env
 accelerator: env .venv/.bench
 	$(BIN)/python -m benchmarks.accelerator $(ARGS)
 
-# Faults in runs of every experiment: kills, full disks, damaged files. Minutes per experiment.
+# Faults in runs of every experiment: kills, full disks, damaged files; several processes, of which
+# some are killed; large runs. Minutes per experiment. ARGS make the first kind of trials alone.
 reliability: env
 	$(BIN)/python -W ignore -m tests.reliability $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -W ignore -m tests.reliability_processes)
+	$(if $(ARGS),,$(BIN)/python -m tests.reliability_load)
 
 bench: env .venv/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks $(ARGS)
