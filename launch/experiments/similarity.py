@@ -13,8 +13,9 @@ from infojax.errors import UserError
 from launch import classification, image_runs, seeds, similarity
 from launch.classification import TRACED as TRACED, Program, build as build
 from launch.image_runs import read_network as read_network
-from launch.plots.similarity import figures as figures
+from launch.plots.similarity import comparison_figures as comparison_figures, figures as figures
 from launch.results import observations, similarity as results
+from launch.results.similarity import compare as compare
 from launch.runs import model_name
 from launch.settings import check_at_least
 from launch.updates import WHY_NOT_LONGER as WHY_NOT_LONGER

@@ -1,8 +1,12 @@
 """Entropies, cosines, clusters and prediction errors of the features over training."""
 
+import itertools
+
 from launch.plots.panels import (
+    COLOURS,
     Figures,
     common_batch_sizes,
+    legend_below,
     networks,
     page,
     panel,
@@ -10,7 +14,10 @@ from launch.plots.panels import (
     seeds,
 )
 from launch.plots.references import at_collapse
+from launch.results.similarity import names, read_settings
 from launch.runs import Run, evaluated_split
+
+_MARKS = "os^DvxP"
 
 
 def figures(runs: list[Run]) -> Figures:
@@ -42,6 +49,32 @@ def figures(runs: list[Run]) -> Figures:
         axis.set_xlabel("step")
     figure.suptitle(f"{networks(runs)}, {seeds(runs)}")
     return {"similarity": figure}
+
+
+def comparison_figures(points: list[Run]) -> Figures:
+    """Draws `similarity_networks`: accuracy against each measure, over training."""
+    split, n = read_settings(points[0])
+    measures = {
+        f"MIR, n = {n}": f"mir_{n}",
+        f"HDR, n = {n}": f"hdr_{n}",
+        "entropy of all features (nats)": "entropy_features",
+        "entropy of the head rows (nats)": "entropy_head",
+    }
+    figure, axes = page(2, 2, 5.2, sharey=True)
+    for axis, (label, metric) in zip(axes.flat, measures.items(), strict=True):
+        styles = zip(points, names(points), itertools.cycle(_MARKS), itertools.cycle(COLOURS))
+        for point, name, marker, colour in styles:
+            records = [r for history in point.histories for r in history if r["step"] > 0]
+            values = [[r[f"{split}/{x}"] for r in records] for x in (metric, "accuracy")]
+            axis.plot(*values, marker, color=colour, ms=3, alpha=0.7, label=name)
+        axis.set_xlabel(label)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"accuracy ({split})")
+    legend_below(figure, axes[0, 0], 2)
+    count = sorted({len(point.histories) for point in points})
+    data = points[0].config["dataset"]
+    figure.suptitle(f"{data}, evaluations over training, {' or '.join(map(str, count))} seeds each")
+    return {"similarity_networks": figure}
 
 
 def _errors(side: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Does matrix entropy measure similarity and clustering, and what do entropies alone tell?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,9 @@ from sklearn.isotonic import IsotonicRegression
 
 from launch.results import comparisons
 from launch.results.observations import Observation, written
-from launch.runs import History
+from launch.runs import History, Run, evaluated_split, model_name
+
+Curves = dict[str, np.ndarray]  # measures by name, over evaluations
 
 # Pairs of measures over training, and the sign of their rank correlation if entropy says how
 # unlike samples are.
@@ -54,8 +56,8 @@ def summarize(histories: Sequence[History], split: str, n: int) -> dict[str, Any
     """
     curves = [_curves(history, split, 0) for history in histories]
     found = {f"{x}_{y}": _correlated(curves, x, y, sign) for x, y, sign in _PAIRS}
-    predicted = _predictions(curves, n)
-    found |= _compared(predicted, n)
+    predicted = _predictions([[curve] for curve in curves], n) if len(curves) > 1 else {}
+    found |= _compared(predicted, n, "seed")
     found |= _bounds([_curves(history, split, -1) for history in histories])
     return {
         "observations": written([found]),
@@ -63,7 +65,50 @@ def summarize(histories: Sequence[History], split: str, n: int) -> dict[str, Any
     }
 
 
-def _curves(history: History, split: str, after: int) -> dict[str, np.ndarray]:
+def compare(points: Sequence[Run]) -> tuple[dict[str, Any], str]:
+    """Do MIR and HDR predict the accuracy of a network of another kind better than entropies do?
+
+    Args:
+      points: runs that differ in their network.
+
+    Returns:
+      What summary.json holds beside the table: `comparison` with `prediction`, the mean
+      absolute error of the accuracy by measure and left-out network, and `observations`; and the
+      errors as Markdown.
+    """
+    split, n = read_settings(points[0])
+    kinds = [[_curves(history, split, 0) for history in point.histories] for point in points]
+    predicted = _predictions(kinds, n) if len(kinds) > 1 else {}
+    found = {
+        "networks": names(points),
+        "prediction": {name: list(errors) for name, errors in predicted.items()},
+        "observations": written([_compared(predicted, n, "network")]),
+    }
+    return {"comparison": found}, _markdown(found)
+
+
+def names(points: Sequence[Run]) -> list[str]:
+    """The networks of points; where two have the same, what the points vary."""
+    models = [model_name(point.config) for point in points]
+    return models if len(set(models)) == len(models) else [p.name for p in points]
+
+
+def read_settings(run: Run) -> tuple[str, int]:
+    """The evaluated split, and the size of the batches of MIR and HDR."""
+    return evaluated_split(run.config), run.config["metric_batch_sizes"][0]
+
+
+def _markdown(found: Mapping[str, Any]) -> str:
+    """The errors of predicting the accuracy of each network from the others."""
+    rows = ["## Accuracy of a left-out network, mean absolute error", ""]
+    rows += [f"| {' | '.join(['predicted from', *found['networks']])} |"]
+    rows += ["|---|" + "---:|" * len(found["networks"])]
+    for name, errors in found["prediction"].items():
+        rows.append(f"| {_worded(name)} | {' | '.join(f'{x:.3f}' for x in errors)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _curves(history: History, split: str, after: int) -> Curves:
     """The measures of the split by name, over the evaluations after a step."""
     trained = [record for record in history if record["step"] > after]
     prefix = f"{split}/"
@@ -71,7 +116,7 @@ def _curves(history: History, split: str, after: int) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): np.array([r[n] for r in trained]) for n in names}
 
 
-def _correlated(curves: list[dict[str, np.ndarray]], x: str, y: str, sign: int) -> Observation:
+def _correlated(curves: list[Curves], x: str, y: str, sign: int) -> Observation:
     """The rank correlation over the evaluations of a seed: mean over seeds, and its interval."""
     values = [comparisons.rank_correlation(c[x], c[y])["correlation"] for c in curves]
     text = f"rank correlation over training of {_WORDS[x]} and {_WORDS[y]}"
@@ -86,52 +131,59 @@ def _correlated(curves: list[dict[str, np.ndarray]], x: str, y: str, sign: int) 
     return Observation(text, interval, bool(np.sign(found["mean"]) == sign) if clear else None)
 
 
-def _predictions(curves: list[dict[str, np.ndarray]], n: int) -> dict[str, np.ndarray]:
-    """Mean absolute errors [seeds] of the accuracy of a seed, predicted from a measure.
+def _predictions(groups: list[list[Curves]], n: int) -> dict[str, np.ndarray]:
+    """Mean absolute errors [groups] of the accuracy of a group's seeds, predicted from a measure.
 
-    The prediction is the monotone function that fits the other seeds best: no measure gains from
+    The prediction is the monotone function that fits the other groups best: no measure gains from
     the shape of its relation to accuracy. `constant` is the mean accuracy of the others.
     """
-    if len(curves) < 2:
-        return {}
     names = ("entropy_features", "entropy_head", f"mir_{n}", f"hdr_{n}")
-    errors = {name: [_error(curves, i, name) for i in range(len(curves))] for name in names}
-    constant = [_error(curves, i, None) for i in range(len(curves))]
-    return {name: np.array(x) for name, x in errors.items()} | {"constant": np.array(constant)}
+    found: dict[str, np.ndarray] = {}
+    for label, name in (*zip(names, names, strict=True), ("constant", None)):
+        errors = []
+        for i, group in enumerate(groups):
+            others = [curves for j, other in enumerate(groups) if j != i for curves in other]
+            errors.append(np.mean([_error(others, own, name) for own in group]))
+        found[label] = np.array(errors)
+    return found
 
 
-def _error(curves: list[dict[str, np.ndarray]], left_out: int, name: str | None) -> float:
-    others = [curve for i, curve in enumerate(curves) if i != left_out]
-    accuracy = np.concatenate([curve["accuracy"] for curve in others])
-    own = curves[left_out]
+def _error(others: list[Curves], own: Curves, name: str | None) -> float:
+    accuracy = np.concatenate([curves["accuracy"] for curves in others])
     if name is None:
         return float(np.mean(np.abs(own["accuracy"] - np.mean(accuracy))))
-    measure = np.concatenate([curve[name] for curve in others])
+    measure = np.concatenate([curves[name] for curves in others])
     rises = (comparisons.rank_correlation(measure, accuracy)["correlation"] or 0.0) >= 0
     fit = IsotonicRegression(increasing=rises, out_of_bounds="clip").fit(measure, accuracy)
     return float(np.mean(np.abs(fit.predict(own[name]) - own["accuracy"])))
 
 
-def _compared(predicted: dict[str, np.ndarray], n: int) -> dict[str, Observation]:
+def _compared(predicted: dict[str, np.ndarray], n: int, group: str) -> dict[str, Observation]:
     """Are the errors of MIR and HDR smaller than those of either entropy alone?"""
     if not predicted:
         return {}
     found = {}
     for measure in (f"mir_{n}", f"hdr_{n}"):
         for alone in ("entropy_features", "entropy_head"):
-            name = f"{measure.partition('_')[0].upper()} (n = {n})"
             difference = comparisons.difference(predicted[measure], predicted[alone])
             clear = comparisons.is_clear(difference)
             found[f"{measure}_against_{alone}"] = Observation(
-                f"accuracy of a left-out seed's evaluations, predicted from {name}: mean absolute "
-                f"error minus that from {_WORDS[alone]} (negative)",
+                f"accuracy of a left-out {group}'s evaluations, predicted from {_worded(measure)}: "
+                f"mean absolute error minus that from {_WORDS[alone]} (negative)",
                 {name: difference[name] for name in _INTERVAL},
                 difference["verdict"] == "lower" if clear else None,
             )
     return found
 
 
-def _bounds(curves: list[dict[str, np.ndarray]]) -> dict[str, Observation]:
+def _worded(name: str) -> str:
+    """A measure in words: `mir_64` is MIR (n = 64)."""
+    measure, _, n = name.partition("_")
+    known = _WORDS | {"constant": "their mean accuracy"}
+    return known.get(name) or f"{measure.upper()} (n = {n})"
+
+
+def _bounds(curves: list[Curves]) -> dict[str, Observation]:
     """How tight the rank bound of theorem 4.6 is, in both directions."""
     found = {}
     for side, target in (("head", "features"), ("features", "head")):

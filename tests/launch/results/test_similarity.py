@@ -1,9 +1,12 @@
 """Observations of similarity on curves with known relations."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from launch.results import similarity
+from launch.runs import Run
 
 STEPS = range(0, 13)
 
@@ -88,3 +91,35 @@ def test_one_seed():
     assert summary["prediction"] == {}
     (found,) = summary["observations"]["class_mean_entropy_accuracy"]["measured"]
     assert found == {"mean": pytest.approx(1), "low": None, "high": None}
+
+
+def _network(name, model, seeds):
+    config = {"model": model, "mlp_depth": 2, "mlp_width": 64, "dataset": "digits"}
+    config |= {"metric_batch_sizes": [64], "validation_fraction": 0.0}
+    return Run(name, Path(name), config, [_history(seed) for seed in seeds])
+
+
+def test_across_networks():
+    """MIR has one relation to accuracy in all of them; the entropy of the head rows has none."""
+    points = [_network("model=mlp", "mlp", (0, 1)), _network("model=own", "own:net", (2, 3, 4))]
+    found, text = similarity.compare(points)
+    across = found["comparison"]
+    assert across["networks"] == ["MLP-2x64", "own:net"]
+    errors = across["prediction"]
+    assert {name: len(each) for name, each in errors.items()} == dict.fromkeys(errors, 2)
+    assert max(errors["mir_64"]) < 1e-3 < 0.1 < min(errors["entropy_features"])
+    assert errors["entropy_head"] == pytest.approx(errors["constant"])
+    assert "| predicted from | MLP-2x64 | own:net |" in text.splitlines()
+    words = across["observations"]["mir_64_against_entropy_head"]["text"]
+    assert words.startswith("accuracy of a left-out network's evaluations, predicted from MIR")
+
+
+def test_one_network():
+    """As in a grid of which one point is finished: nothing to predict from."""
+    found, _ = similarity.compare([_network("model=mlp", "mlp", (0,))])
+    assert found["comparison"]["prediction"] == found["comparison"]["observations"] == {}
+
+
+def test_points_with_the_same_network_have_their_own_names():
+    points = [_network(f"learning_rate={x}", "mlp", (0,)) for x in (0.1, 0.2)]
+    assert similarity.names(points) == ["learning_rate=0.1", "learning_rate=0.2"]
