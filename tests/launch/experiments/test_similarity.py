@@ -10,7 +10,7 @@ from infojax.errors import UserError
 from infojax.training import read_records
 from launch import runs
 from launch.experiments import similarity, supervised
-from tests.launch.launcher import timeless
+from tests.launch.launcher import run_here, timeless
 
 SMALL = {"num_seeds": 1, "num_steps": 8}
 
@@ -64,3 +64,15 @@ def test_refused(changes, message):
     config.update(changes)
     with pytest.raises(UserError, match=message):
         similarity.check(config)
+
+
+def test_kinds_of_networks(tmp_path):
+    """A grid draws accuracy against the measures, and says how well each predicts it."""
+    settings = {"points": '(("mlp", 1, 0.1), ("vit", 1, 0.1))', "num_seeds": 1, "num_steps": 8}
+    workdir = run_here(tmp_path, "configs/similarity.py:smoke-grid", settings)
+    summary = json.loads((workdir / "summary.json").read_text())
+    found = summary["comparison"]
+    assert found["networks"] == ["MLP-2x64", "ViT-2x32/2"]
+    assert found["prediction"].keys() >= {"mir_32", "hdr_32", "entropy_features", "constant"}
+    assert "entropy of the head rows" in (workdir / "table.md").read_text()
+    assert (workdir / "figures" / "similarity_networks.png").stat().st_size > 10_000
