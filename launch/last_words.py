@@ -23,7 +23,7 @@ def follow(line: str) -> None:
       line: what is said, once, when another process is lost.
     """
     reader, writer = os.pipe()
-    subprocess.Popen([sys.executable, "-S", "-E", __file__, line], stdin=reader)
+    subprocess.Popen([sys.executable, "-I", "-S", __file__, line], stdin=reader)
     os.close(reader)
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", 1, errors="backslashreplace")

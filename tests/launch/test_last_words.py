@@ -32,7 +32,7 @@ ENDED = (
 )
 def test_passed_on_or_one_line(written, expected):
     done = subprocess.run(
-        [sys.executable, "-S", "-E", last_words.__file__, "lost"],
+        [sys.executable, "-I", "-S", last_words.__file__, "lost"],
         input=written,
         capture_output=True,
         check=True,
