@@ -45,10 +45,10 @@ def _extremes(history: History) -> set[float]:
 
 def _columns(history: History, names: list[str]) -> np.ndarray:
     """The values of metrics, float64 [metrics, records]; NaN where one is missing."""
-    size = len(history) * len(names)
+    n = len(history)
     try:  # of records that hold all of them, twice as fast
-        numbers = itertools.chain.from_iterable(map(operator.itemgetter(*names, "step"), history))
-        return np.fromiter(numbers, float, size + len(history)).reshape(len(history), -1)[:, :-1].T
+        found = itertools.chain.from_iterable(map(operator.itemgetter(*names, "step"), history))
+        return np.fromiter(found, float, n * (len(names) + 1)).reshape(n, -1)[:, :-1].T
     except KeyError:
-        numbers = (record.get(name, np.nan) for record in history for name in names)
-        return np.fromiter(numbers, float, size).reshape(len(history), -1).T
+        values = (record.get(name, np.nan) for record in history for name in names)
+        return np.fromiter(values, float, n * len(names)).reshape(n, -1).T
