@@ -1,7 +1,6 @@
 """Reads runs of image classification: their data and network, without training."""
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,16 @@ def _write(data: images.ImageData, directory: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return {"embeddings": False} | json.loads(path.read_text())  # which older runs lack
+    content = {"embeddings": False} | (storage.read_object(path) or {})  # which older runs lack
+    try:
+        for name in ("image_shape", "num_classes", "embeddings", "mean", "std"):
+            np.asarray(content[name], float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged: restore it, or remove it; then images that have changed since the "
+            "run began are not noticed"
+        ) from error
+    return content
 
 
 def _close(x: Any, y: Any) -> bool:

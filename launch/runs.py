@@ -132,6 +132,21 @@ def read_config(workdir: Path) -> dict[str, Any]:
     return completed(config)
 
 
+def read_summary(workdir: Path) -> dict[str, Any]:
+    """Returns the summary of a study.
+
+    Raises:
+      UserError: there is none yet, or it is damaged.
+    """
+    path = workdir / "summary.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no finished point yet: it has no summary.json")
+    found = storage.read_object(path)
+    if found is None:
+        raise UserError(f"{path} is damaged; the command that ran the study writes it again")
+    return found
+
+
 def completed(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a config with the settings that older versions lacked, as they were then fixed."""
     if "modulus" in config:

@@ -29,6 +29,7 @@ from tests import reliability_faults as faults, reliability_runs as runs
 
 ROOT = Path(__file__).parents[1]
 GROKKING, GRID = "grokking:smoke", "label_smoothing:smoke"
+DEPENDENCE, TRAINED = "dependence:smoke", "cifar10:smoke"  # the former measures a run of the latter
 GRACE = 30  # seconds a cluster leaves between SIGTERM and SIGKILL
 
 
@@ -64,9 +65,17 @@ class Bench:
 
     def _expected(self, config: str) -> dict[str, Any]:
         workdir = self.reference(config)
-        outcome = runs.run(_arguments(config, workdir))
+        outcome = runs.run(self.arguments(config, workdir))
         assert outcome.code == 0, (config, outcome)
         return runs.results(workdir)
+
+    def arguments(self, config: str, workdir: Path) -> list[str]:
+        """The command line of a config, with the run it measures if it measures one."""
+        measured = []
+        if config == DEPENDENCE:
+            self.expected(TRAINED)
+            measured = [f"--config.run={self.reference(TRAINED)}"]
+        return [f"--config={config}", f"--workdir={workdir}", *measured]
 
     def reference(self, config: str) -> Path:
         """The directory of the uninterrupted run of a config."""
@@ -87,7 +96,7 @@ class Bench:
     def _verdict(self, trial: Trial, workdir: Path) -> str:
         expected = self.expected(trial.config)
         trial.before(workdir)
-        first = runs.run(_arguments(trial.config, workdir), trial.fault)
+        first = runs.run(self.arguments(trial.config, workdir), trial.fault)
         if trial.killed and first.code == 0:
             return "not reached"
         if first.code > 0 and not runs.is_one_line(first):
@@ -95,17 +104,13 @@ class Bench:
         if first.code == 128 + signal.SIGTERM and first.seconds > GRACE + 60:
             return f"lost: it took {first.seconds:.0f} s"
         trial.after(workdir)
-        second = runs.run(_arguments(trial.config, workdir))
+        second = runs.run(self.arguments(trial.config, workdir))
         if second.code == 0:
             same = runs.results(workdir) == expected
             return f"survived: after exit code {first.code}, equal" if same else "lost: not equal"
         stopped = runs.is_one_line(second) and first.code >= 0 and not trial.killed
         said = second.lines[-1] if second.lines else "nothing"
         return f"survived: it stops, {said}" if stopped else f"lost: {second}"
-
-
-def _arguments(config: str, workdir: Path) -> list[str]:
-    return [f"--config={config}", f"--workdir={workdir}"]
 
 
 def smoke_variants() -> list[str]:
@@ -135,15 +140,16 @@ def signals(config: str) -> Iterator[Trial]:
             yield Trial(f"{signum.name} after step {k}", config, at, killed=True)
 
 
-def damaged(bench: Bench, config: str, some: int | None = None) -> Iterator[Trial]:
+def damaged(bench: Bench, config: str, in_checkpoints: bool) -> Iterator[Trial]:
     """Every file of a run that was killed on the way, damaged in several ways."""
     bench.expected(config)
     base = bench.directory / "references" / f"killed-{config.replace(':', '-')}"
     at = functools.partial(faults.MOMENTS["between record and checkpoint"], 3)  # two are saved
-    runs.run(_arguments(config, base), at)
+    runs.run(bench.arguments(config, base), at)
     files = sorted(p.relative_to(base) for p in base.rglob("*") if p.is_file())
-    chosen = [p for p in files if not p.name.startswith("events.")][:: 1 if some is None else some]
-    for path in chosen:
+    for path in files:
+        if path.name.startswith("events.") or ("checkpoints" in path.parts and not in_checkpoints):
+            continue
         for damage, act in faults.DAMAGE.items():
 
             def before(workdir: Path, path: Path = path, act: Callable = act) -> None:
@@ -211,10 +217,10 @@ def two_starts(bench: Bench, config: str) -> None:
     """A second start while the first one trains is refused, and spoils nothing."""
     workdir = bench.directory / "both"
     expected = bench.expected(config)
-    first = runs.Process(_arguments(config, workdir), functools.partial(faults.slow, 20.0))
+    first = runs.Process(bench.arguments(config, workdir), functools.partial(faults.slow, 20.0))
     while not list(workdir.rglob("metrics.jsonl")):
         pass
-    second, ended = runs.run(_arguments(config, workdir)), first.wait()
+    second, ended = runs.run(bench.arguments(config, workdir)), first.wait()
     fine = second.code == 2 and runs.is_one_line(second) and "is in use by" in second.lines[0]
     fine = fine and ended.code == 0 and runs.results(workdir) == expected
     bench.counts["survived" if fine else "lost"] += 1
@@ -257,11 +263,12 @@ def trials(bench: Bench, quick: bool, config: str | None) -> Iterator[Trial]:
             if any(moment in trial.name for moment in some):
                 yield trial
         return
-    yield from kills([config] if config else smoke_variants(), (1, 3))
-    for each in (GROKKING, GRID):
-        if config in (each, None):
+    chosen = [config] if config else smoke_variants()
+    yield from kills(chosen, (1, 3))
+    for each in chosen:
+        if each in (GROKKING, GRID):
             yield from signals(each)
-            yield from damaged(bench, each)
+        yield from damaged(bench, each, in_checkpoints=each in (GROKKING, GRID))
     if config in (GROKKING, None):
         yield from places(GROKKING)
         yield from full(GROKKING)

@@ -111,7 +111,13 @@ def trials(config: str, directory: Path) -> Iterator[tuple[str, str]]:
 
 
 def _arguments(config: str, workdir: Path) -> list[str]:
-    return [f"--config={config}", f"--workdir={workdir}"]
+    measured = []
+    if config == reliability.DEPENDENCE:
+        run = workdir.parent / "measured"
+        measured = [f"--config.run={run}"]
+        if not run.exists():
+            _whole(reliability.TRAINED, run, Layout(1, 1))
+    return [f"--config={config}", f"--workdir={workdir}", *measured]
 
 
 def _whole(config: str, workdir: Path, layout: Layout) -> Path | str:

@@ -18,7 +18,7 @@ from launch.ledger import Ledger
 from launch.plots import Figures
 from launch.plots.sweep import figures as figures_of_table
 from launch.results import sweep
-from launch.runs import Run, load_run, model_name, the_only
+from launch.runs import Run, load_run, model_name, read_summary, the_only
 from launch.settings import nearest
 from launch.thinning import thinned
 
@@ -141,7 +141,7 @@ def figures(runs: list[Run]) -> Figures:
     compare = _comparable(run.config["point_experiment"])
     if compare is None:
         return drawn
-    summary = json.loads((run.workdir / "summary.json").read_text())
+    summary = read_summary(run.workdir)
     return drawn | compare.comparison_figures(list(map(thinned, _runs(run.workdir, summary))))
 
 

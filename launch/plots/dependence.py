@@ -4,11 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infojax.training import storage
 from launch.ledger import Point, read_points
 from launch.plots.panels import COLOURS, RATIOS, Figures, counted, legend_below, page
 from launch.results.dependence import extrapolated
-from launch.runs import Run, the_only
+from launch.runs import Run, read_summary, the_only
 
 _MARKERS = ("o", "s", "^")
 _CHOICES = ("order", "split", "features", "classes", "against")
@@ -41,7 +40,7 @@ def figures(runs: list[Run]) -> Figures:
 
 def _network(run: Run) -> str:
     """Data set and network of the run that is measured."""
-    summary = storage.read_object(run.workdir / "summary.json") or {}
+    summary = read_summary(run.workdir)
     return f"{summary['dataset']}, {summary['model']}"
 
 

@@ -1,24 +1,18 @@
 """Figure 5 and table 2: metrics against the points of a grid, and paired differences."""
 
-import json
-
 import numpy as np
 from matplotlib.axes import Axes
 
-from infojax.errors import UserError
 from launch.labels import field, label, setting_value
 from launch.plots.panels import COLOURS, Figures, limit, mark_collapse, page
 from launch.plots.references import at_collapse, of_metric
-from launch.runs import Run, the_only
+from launch.runs import Run, read_summary, the_only
 
 
 def figures(runs: list[Run]) -> Figures:
     """Draws `sweep`: one row per metric, with its values and its paired differences."""
     run = the_only(runs)
-    path = run.workdir / "summary.json"
-    if not path.exists():
-        raise UserError(f"{run.workdir} holds no finished point yet: it has no summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_summary(run.workdir)
     metrics = list(summary["points"][0]["metrics"])
     figure, axes = page(len(metrics), 2, 1.3 + 1.9 * len(metrics), sharex=True)
     fields, x, labels = _positions(summary["points"])
