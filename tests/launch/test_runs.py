@@ -123,6 +123,24 @@ def test_a_run_does_not_continue_on_other_images(copied, supervised):
         image_runs.describe(data, path.parent)
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"mean": 1}', '{"image_shape": [8', "\x80"])
+def test_a_damaged_description(copied, supervised, content):
+    path = copied / "seed-0" / "data.json"
+    path.write_text(content, encoding="latin1")
+    with pytest.raises(UserError, match=r"data.json is damaged: restore it, or remove it"):
+        image_runs.describe(supervised[1].data, path.parent)
+    with pytest.raises(UserError, match=r"data.json is damaged"):
+        runs.load(copied, seed=0)
+
+
+def test_a_damaged_summary(tmp_path):
+    with pytest.raises(UserError, match="holds no finished point yet"):
+        runs.read_summary(tmp_path)
+    (tmp_path / "summary.json").write_text('{"points": [')
+    with pytest.raises(UserError, match=r"summary.json is damaged; the command that ran"):
+        runs.read_summary(tmp_path)
+
+
 def test_of_an_older_version(copied, supervised):
     """Without the fields and the description that runs had not then."""
     _change(copied, model=None, wide_resnet_form=None, image_size=None, stream=None, mlp_depth=None)
