@@ -169,9 +169,11 @@ def _continued(one: Path, other: Path | str, begun: dict[str, Any]) -> str:
     if kept or whole.keys() != found.keys():
         return f"lost: {kept[:3] or sorted(whole.keys() ^ found.keys())[:3]}"
     added = [k for k in found if k.endswith("loss") and k not in begun]
-    worst = max((_difference(whole[k], found[k]) for k in added[:1]), default=0.0)
+    step = added[0].rpartition(" ")[0] if added else ""
+    losses = [k for k in added if k.rpartition(" ")[0] == step]
+    worst = max((_difference(whole[k], found[k]) for k in losses), default=0.0)
     kind = "survived" if worst <= RESUMED else "lost"
-    return f"{kind}: difference of {added[:1]} {worst:.1e}"
+    return f"{kind}: largest difference of {len(losses)} losses {worst:.1e} ({step})"
 
 
 def _numbers(workdir: Path | str) -> dict[str, Any]:
