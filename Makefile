@@ -72,7 +72,7 @@ accelerator: env .venv/.bench
 	$(BIN)/python -m benchmarks.accelerator $(ARGS)
 
 # Faults in runs of every experiment: kills, full disks, damaged files; several processes, of which
-# some are killed; large runs. Minutes per experiment. ARGS make the first kind of trials alone.
+# some are killed; large runs. Minutes per experiment. With ARGS, only the first kind is tried.
 reliability: env
 	$(BIN)/python -W ignore -m tests.reliability $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -W ignore -m tests.reliability_processes)

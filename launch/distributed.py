@@ -18,7 +18,7 @@ from launch import last_words
 USAGE = "[--coordinator=HOST:PORT --num_processes=N --process_id=K]"
 _LEAVING_SECONDS = 30  # how long a process waits for the others when it ends
 _SILENT_SECONDS = 20  # after which a process that does not answer counts as lost
-_LINE = (
+LINE = (
     "another process of this run has ended or cannot be reached; the same commands resume the run"
 )
 # Parts of the messages of jax's collectives and coordination service when a process is gone.
@@ -55,7 +55,7 @@ def start(argv: list[str]) -> list[str]:
     if several and values.num_processes != 1:
         _initialize(*explicit)
     if jax.distributed.is_initialized():
-        last_words.follow(f"{name()}: {_LINE}")
+        last_words.follow(f"{name()}: {LINE}")
     return rest
 
 
@@ -119,7 +119,7 @@ def give_up(unreported: Exception | None = None) -> None:
     if not jax.distributed.is_initialized():
         return
     if unreported is not None and any(part in str(unreported) for part in _LOST):
-        os.write(2, last_words.LOST)
+        last_words.say(f"{name()}: {LINE}")
     elif unreported is not None:
         traceback.print_exception(unreported)
     sys.stdout.flush()

@@ -64,11 +64,12 @@ def _read(path: Path) -> dict[str, Any]:
     content = {"embeddings": False} | (storage.read_object(path) or {})  # which older runs lack
     try:
         for name in ("image_shape", "num_classes", "embeddings", "mean", "std"):
-            np.asarray(content[name], float)
-    except (KeyError, TypeError, ValueError) as error:
+            if not np.all(np.isfinite(np.array(content[name], np.float64))):
+                raise ValueError(name)
+            np.isfinite(content[name])  # which strings of digits are not
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{path} is damaged: restore it, or remove it; then images that have changed since the "
-            "run began are not noticed"
+            f"{path} is damaged: restore it, or remove it; without it, changed images go unnoticed"
         ) from error
     return content
 

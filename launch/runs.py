@@ -142,7 +142,7 @@ def read_summary(workdir: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{workdir} holds no finished point yet: it has no summary.json")
     found = storage.read_object(path)
-    if found is None:
+    if not found:
         raise UserError(f"{path} is damaged; the command that ran the study writes it again")
     return found
 

@@ -75,7 +75,7 @@ def _launch(config: str, directory: Path, *settings: str) -> list[str]:
 
 
 def _resumed(command: list[str], file: Path) -> float:
-    """Seconds until a resumed run writes its first record."""
+    """Seconds until a resumed run has read its records and drops those after its checkpoint."""
     place, start = file.stat().st_mtime_ns, time.monotonic()
     _until(command, lambda: file.stat().st_mtime_ns != place)
     return time.monotonic() - start

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from infojax.training import checkpoint
+from launch import distributed
 from tests import reliability, reliability_runs as runs
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,8 @@ class Group:
 
     def wait_for_checkpoint(self, workdir: Path) -> None:
         """Until a checkpoint of a step after the first is whole, or a process has ended."""
-        while all(process.poll() is None for process in self.started):
+        end = time.monotonic() + runs.TIMEOUT
+        while all(process.poll() is None for process in self.started) and time.monotonic() < end:
             if any(workdir.rglob("checkpoints/[1-9]*/sums.json")):
                 return
             time.sleep(0.01)
@@ -137,7 +139,8 @@ def _killed(config: str, workdir: Path, layout: Layout, killed: int) -> str:
     if outcomes[killed].code != -signal.SIGKILL:
         return "not reached"
     slowest = max(outcome.seconds for outcome in others)
-    fine = all(outcome.code != 0 and len(outcome.lines) == 1 for outcome in others)
+    said = [f": {distributed.LINE}\n" in x.out and x.out.count("\n") < 4 for x in others]
+    fine = all(said) and all(outcome.code != 0 for outcome in others)
     if fine and slowest < ENDING:
         return f"survived: the others end within {slowest:.1f} s"
     return f"lost: {[(x.code, x.out[-300:]) for x in others]} in {slowest:.1f} s"
@@ -148,7 +151,7 @@ def _compared(one: Path | str, other: Path | str) -> str:
         if isinstance(each, str):
             return each
     first, second = _numbers(one), _numbers(other)
-    if first.keys() != second.keys():
+    if not first or first.keys() != second.keys():
         return f"lost: {sorted(first.keys() ^ second.keys())[:5]} are in one of the runs"
     trained = {k for k in first if "/checkpoints " in f"/{k}" or k.endswith("loss")}
     worst = [
@@ -169,7 +172,9 @@ def _continued(one: Path, other: Path | str, begun: dict[str, Any]) -> str:
     if kept or whole.keys() != found.keys():
         return f"lost: {kept[:3] or sorted(whole.keys() ^ found.keys())[:3]}"
     added = [k for k in found if k.endswith("loss") and k not in begun]
-    step = added[0].rpartition(" ")[0] if added else ""
+    if not added:
+        return "not reached"
+    step = added[0].rpartition(" ")[0]
     losses = [k for k in added if k.rpartition(" ")[0] == step]
     worst = max((_difference(whole[k], found[k]) for k in losses), default=0.0)
     kind = "survived" if worst <= RESUMED else "lost"
@@ -181,7 +186,10 @@ def _numbers(workdir: Path | str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(Path(workdir).rglob("*")):
         name = str(path.relative_to(workdir))
-        if path.name == "metrics.jsonl":
+        if path.name == "points.jsonl":
+            for i, line in enumerate(path.read_text().splitlines()):
+                found |= {f"{name} {i}{k}": x for k, x in _leaves(json.loads(line))}
+        elif path.name == "metrics.jsonl":
             for record in map(json.loads, path.read_text().splitlines()):
                 for key in record.keys() - {"seconds"}:
                     found[f"{name} {record['step']} {key}"] = record[key]
@@ -194,7 +202,7 @@ def _leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(tree, dict):
         for key, each in tree.items():
             yield from _leaves(each, f"{name}/{key}")
-    elif isinstance(tree, np.ndarray) and tree.dtype.kind == "f":
+    elif "seconds" not in name and np.asarray(tree).dtype.kind == "f":
         yield name, tree
 
 
@@ -205,7 +213,8 @@ def _difference(one: Any, other: Any) -> float:
         return np.inf
     smallest = 1.0 if one.ndim == 0 else np.finfo(np.float32).tiny
     scale = max(np.max(np.abs(one), initial=0.0), smallest)
-    return float(np.max(np.abs(one - other), initial=0.0) / scale)
+    found = float(np.max(np.abs(one - other), initial=0.0) / scale)
+    return np.inf if np.isnan(found) else found
 
 
 def main(argv: list[str] | None = None) -> int:

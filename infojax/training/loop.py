@@ -116,7 +116,7 @@ def _fit(
         if restored is None:
             replicated = _evaluate(replicated, plan, log, progress)
         finished = plan.finished(single(replicated))
-        processes.largest(0)  # wait for those that compile: a collective on CPUs does for 30 s only
+        processes.largest(0)  # wait for those that still compile: Gloo gave up after 30 s
         for stop in () if finished else stops(step, plan):
             replicated = advance(replicated, stop - step)
             step = stop

@@ -30,16 +30,21 @@ def check(config: ConfigDict) -> None:
         raise UserError('population_splits must name "test", whose entropies are compared')
 
 
-def run(config: ConfigDict, workdir: Path) -> None:
-    """Trains all seeds, draws the figures and writes the summary."""
-    check(config)
-    program = build(config)
+def check_on_data(program: Program, built_for: ConfigDict, config: ConfigDict) -> None:
+    """Raises UserError if the images to compare do not tell classes apart."""
     labels = _images(program, config)[1]
     if not 1 < len(np.unique(labels)) < len(labels):
         raise UserError(
             f"similarity_images = {config.similarity_images}: these images are of one class, or no "
             "two of them share a class; use more"
         )
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Trains all seeds, draws the figures and writes the summary."""
+    check(config)
+    program = build(config)
+    check_on_data(program, config, config)
     about = {"model": model_name(config)}
     n = config.metric_batch_sizes[0]
     seeds.run(

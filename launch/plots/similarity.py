@@ -53,6 +53,8 @@ def figures(runs: list[Run]) -> Figures:
 
 def comparison_figures(points: list[Run]) -> Figures:
     """Draws `similarity_networks`: accuracy against each measure, over training."""
+    if len({read_settings(point) for point in points}) > 1:
+        return {}
     split, n = read_settings(points[0])
     measures = {
         f"MIR, n = {n}": f"mir_{n}",
@@ -71,9 +73,7 @@ def comparison_figures(points: list[Run]) -> Figures:
     for axis in axes[:, 0]:
         axis.set_ylabel(f"accuracy ({split})")
     legend_below(figure, axes[0, 0], 2)
-    count = sorted({len(point.histories) for point in points})
-    data = points[0].config["dataset"]
-    figure.suptitle(f"{data}, evaluations over training, {' or '.join(map(str, count))} seeds each")
+    figure.suptitle(f"{points[0].config['dataset']}: evaluations of every seed over training")
     return {"similarity_networks": figure}
 
 

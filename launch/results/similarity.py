@@ -66,16 +66,19 @@ def summarize(histories: Sequence[History], split: str, n: int) -> dict[str, Any
 
 
 def compare(points: Sequence[Run]) -> tuple[dict[str, Any], str]:
-    """Do MIR and HDR predict the accuracy of a network of another kind better than entropies do?
+    """Do MIR and HDR predict the accuracy of a left-out network better than entropies do?
 
     Args:
       points: runs that differ in their network.
 
     Returns:
-      What summary.json holds beside the table: `comparison` with `prediction`, the mean
-      absolute error of the accuracy by measure and left-out network, and `observations`; and the
-      errors as Markdown.
+      What summary.json holds beside the table: `comparison` with `networks`, `prediction`, the
+      mean absolute error of the accuracy by measure and left-out network, and `observations`; and
+      the errors as Markdown. Nothing if the points measure different splits or batch sizes.
+      Intervals take the errors as independent, though networks share those they are predicted from.
     """
+    if len({read_settings(point) for point in points}) > 1:  # of other splits or batch sizes
+        return {}, ""
     split, n = read_settings(points[0])
     kinds = [[_curves(history, split, 0) for history in point.histories] for point in points]
     predicted = _predictions(kinds, n) if len(kinds) > 1 else {}
@@ -100,6 +103,8 @@ def read_settings(run: Run) -> tuple[str, int]:
 
 def _markdown(found: Mapping[str, Any]) -> str:
     """The errors of predicting the accuracy of each network from the others."""
+    if not found["prediction"]:
+        return ""
     rows = ["## Accuracy of a left-out network, mean absolute error", ""]
     rows += [f"| {' | '.join(['predicted from', *found['networks']])} |"]
     rows += ["|---|" + "---:|" * len(found["networks"])]

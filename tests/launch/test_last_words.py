@@ -25,8 +25,10 @@ ENDED = (
         (b"no newline", b"no newline"),
         (WARNING + ANNOUNCED + ENDED, WARNING + b"lost\n"),
         (ANNOUNCED + last_words.LOST + ENDED, b"lost\n"),
-        (ENDED + ENDED + WARNING, b"lost\n"),
+        (ENDED + ENDED, b"lost\n"),
+        (ENDED + WARNING, b"lost\n" + WARNING.splitlines(keepends=True)[0]),
         (ANNOUNCED, ANNOUNCED),
+        (ANNOUNCED + 30 * b"printed\n", ANNOUNCED + 30 * b"printed\n"),
         (ANNOUNCED + WARNING, ANNOUNCED + WARNING),
     ],
 )
@@ -40,8 +42,27 @@ def test_passed_on_or_one_line(written, expected):
     assert (done.stdout, done.stderr) == (b"", expected)
 
 
+def _python(code, *options):
+    command = [sys.executable, *options, "-c", f"import os, sys, time\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+FOLLOWED = "from launch import last_words\nlast_words.follow('launch: lost')\n"
+
+
 def test_what_python_writes_goes_past_it():
-    code = "import os, sys; from launch import last_words as l; l.follow('lost'); "
-    code += "print('Python', file=sys.stderr); os.write(2, l.LOST); os._exit(1)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, sorted(done.stderr.splitlines())) == (1, ["Python", "lost"])
+    """After the line, which silences what is written to the file descriptor."""
+    code = FOLLOWED + "last_words.say('launch: lost')\nos.write(2, b'more')\n"
+    done = _python(code + "print('Python', file=sys.stderr)\nos._exit(1)", "-W", "error")
+    assert (done.returncode, done.stderr.splitlines()) == (1, ["launch: lost", "Python"])
+
+
+def test_without_it():
+    """Where nothing follows, Python says the line itself."""
+    done = _python("from launch import last_words\nlast_words.say('launch: lost')")
+    assert (done.returncode, done.stderr) == (0, "launch: lost\n")
+
+
+def test_a_closed_stderr():
+    done = _python("os.close(2)\n" + FOLLOWED + "print('goes on')", "-W", "error")
+    assert (done.returncode, done.stdout) == (0, "goes on\n")

@@ -123,7 +123,11 @@ def test_a_run_does_not_continue_on_other_images(copied, supervised):
         image_runs.describe(data, path.parent)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"mean": 1}', '{"image_shape": [8', "\x80"])
+NULLS = json.dumps(dict.fromkeys(("image_shape", "num_classes", "mean", "std")))
+TEXTS = NULLS.replace("null", '["8"]')
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"mean": 1}', "\x80", NULLS, TEXTS])
 def test_a_damaged_description(copied, supervised, content):
     path = copied / "seed-0" / "data.json"
     path.write_text(content, encoding="latin1")
