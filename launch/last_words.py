@@ -64,9 +64,12 @@ def _pass_on(line: str) -> None:
             if not said:
                 _write(f"{line}\n".encode())
             held, said = [], True
+        elif said:
+            if _FIRST.match(each) and _BEFORE_IT not in each:  # not the stack of what ended
+                _write(each)
         elif _BEFORE_IT in each or (held and not _FIRST.match(each)):
             held.append(each)
-        elif not said or _FIRST.match(each):  # not the stack of what ended
+        else:
             _write(b"".join([*held, each]))
             held = []
         if len(held) > _MOST:

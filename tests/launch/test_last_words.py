@@ -13,7 +13,8 @@ ANNOUNCED = (
 )
 ENDED = (
     b"F1130 21:19:26.7 1 client.h:80] Terminating process because the JAX distributed service "
-    b"detected fatal errors. This most likely\n*** Check failure stack trace: ***\n    @ 0x7f\n"
+    b"detected fatal errors. This most likely\nAdditional GRPC error information from "
+    b"coordination_service\n*** Check failure stack trace: ***\n" + 20 * b"    @ 0x7f\n"
 )
 
 
