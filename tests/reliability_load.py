@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 GROWTH = 1.25  # of memory, from a tenth of the points to all
-_FEW = ["--config.chance_permutations=0", "--config.population_splits=()"]  # ten metrics
+_FEW = ["--config.chance_permutations=0", "--config.population_splits=()"]  # 13 metrics
 
 
 def grid(points: int, directory: Path) -> bool:
@@ -38,7 +38,7 @@ def grid(points: int, directory: Path) -> bool:
     for done in sorted(seen):
         if done in (1, points) or done % max(points // 10, 1) == 0:
             mib, files = seen[done]
-            print(f"{done} points: {mib:.0f} MiB, {files} open files", flush=True)
+            print(f"{done} runs: {mib:.0f} MiB, {files} open files", flush=True)
     early, late = seen[min(seen, key=lambda k: abs(k - points // 10))], seen[max(seen)]
     bounded = late[0] < GROWTH * early[0] and late[1] <= early[1] + 5
     print(
