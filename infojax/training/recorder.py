@@ -6,11 +6,18 @@ The only module that uses tensorboardX.
 import contextlib
 import contextvars
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from infojax.errors import UserError
+from infojax.training import processes, records, storage
+from infojax.training.records import FILE as FILE, Record as Record
+
+# tensorboardX would import torch, which takes a second, for a type annotation alone.
+_torch = sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
 try:
     from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -19,10 +26,9 @@ try:
     _HAS_EVENTS = True
 except ImportError:  # metrics.jsonl alone is written
     _HAS_EVENTS = False
-
-from infojax.errors import UserError
-from infojax.training import processes, records, storage
-from infojax.training.records import FILE as FILE, Record as Record
+finally:
+    if _torch is None:
+        del sys.modules["torch"]
 
 
 class Mirror(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 _LARGEST_CHANCE = 0.25  # chance level of batches that resolve their features
 
@@ -64,7 +64,7 @@ def mir_of_population(
         ]
     )
     error = np.sqrt((groups - 1) * np.mean((left_out - left_out.mean()) ** 2))
-    sampling = stats.t.ppf(0.975, groups - 1) * error
+    sampling = special.stdtrit(groups - 1, 0.975) * error
     width = sampling + abs(whole.line - whole.constant) + whole.chance_of_all
     return Extrapolation(whole.line, float(width))
 

@@ -1,5 +1,7 @@
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -172,6 +174,17 @@ def test_without_tensorboardx_there_are_records_alone(recorder, tmp_path, monkey
     _write(recorder(), 0, 10)
     assert [r["step"] for r in read_records(tmp_path)] == [0, 10]
     assert not list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_tensorboardx_is_imported_without_torch():
+    """Which takes longer to import than all that infojax needs."""
+    pytest.importorskip("torch")
+    code = (
+        "import sys; from infojax.training import recorder; "
+        "print('torch' in sys.modules, recorder._HAS_EVENTS)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "True"]
 
 
 def test_checksums_of_events(recorder, tmp_path):
