@@ -61,8 +61,9 @@ def _onsets(found: list[Condition]) -> Figure:
     figure, axes = page(1, 2, 1.5 + 0.32 * len(found), sharey=True)
     left, right = axes[0]
     for y, condition in enumerate(found):
-        for i, yes in enumerate(condition.generalised):
-            _point(left, condition.onset(i), y, "" if yes else "above")
+        for onset, yes in zip(condition.onsets(), condition.generalised, strict=True):
+            if onset is not None:
+                _point(left, onset, y, "" if yes else "above")
         if y:
             _ratios(right, conditions.paired(condition, found[0]), y)
     ratios = [x for c in found[1:] for x in conditions.paired(c, found[0])["ratios"]]

@@ -82,7 +82,7 @@ def over_epochs(axis: Axes, found: Condition, shown: list[Series]) -> None:
 def _aligned(found: Condition, n: int, task: str) -> Figure:
     """Bands over epochs, and over epochs in units of each seed's onset."""
     figure, axes = page(3, 2, 6.6, sharex="col", sharey="row")
-    chosen = [i for i, yes in enumerate(found.generalised) if yes]
+    chosen = {i: at for i, at in enumerate(found.onsets()) if found.generalised[i] and at}
     for (left, right), (label, shown) in zip(axes, quantities(n).items(), strict=True):
         over_epochs(left, found, shown)
         for series in shown if chosen else ():
@@ -101,13 +101,15 @@ def _aligned(found: Condition, n: int, task: str) -> Figure:
     return figure
 
 
-def _relative(found: Condition, chosen: list[int], metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _relative(
+    found: Condition, onsets: dict[int, float], metric: str
+) -> tuple[np.ndarray, np.ndarray]:
     """A metric of seeds at common multiples of their onset; NaN outside the records."""
     at = np.geomspace(*_AROUND, 200)
     rows = []
-    for i in chosen:
+    for i, onset in onsets.items():
         history = [record for record in found.histories[i] if record["step"] > 0]
-        steps = np.log([record["step"] / found.onset(i) for record in history])
+        steps = np.log([record["step"] / onset for record in history])
         values = [record[metric] for record in history]
         rows.append(np.interp(np.log(at), steps, values, left=np.nan, right=np.nan))
     table = np.array(rows)
@@ -146,8 +148,8 @@ def _every_seed(found: Condition, n: int, task: str) -> Figure:
         for name, metric, colour, style in shown:
             values = [r[metric] for r in records]
             axis.plot(steps, values, style, color=colour, linewidth=1.1, label=name)
-        if found.generalised[i]:
-            axis.axvline(found.onset(i), color="0.4", linewidth=0.8)
+        if found.generalised[i] and (onset := found.onset(i)):
+            axis.axvline(onset, color="0.4", linewidth=0.8)
         log_axis(axis)
         axis.set_ylim(-0.03, 1.03)
         axis.set_title(f"seed {found.seeds[i]}", fontsize="small")
@@ -186,9 +188,8 @@ def _order(found: Condition, n: int, task: str) -> Figure:
 
 
 def _ratios(found: Condition, name: str, part: str) -> list[float]:
-    """The epochs of a transition divided by test accuracy's, for the seeds that generalise."""
-    chosen = zip(found.found, found.generalised, strict=True)
-    pairs = [(seed[name], seed[ACCURACY]) for seed, generalised in chosen if generalised]
+    """The epochs of a transition divided by test accuracy's, for the seeds compared."""
+    pairs = [(found.found[i][name], found.found[i][ACCURACY]) for i in found.delayed()]
     return [getattr(m, part) / getattr(a, part) for m, a in pairs if m and a]
 
 

@@ -65,7 +65,8 @@ def _observed(found: Mapping[str, Any]) -> list[Cell]:
         verdict = _VERDICTS[holds[0]]
         kind = {True: "good", False: "bad", None: "unknown"}[holds[0]]
     else:
-        verdict, kind = f"holds in {holds.count(True)} of {len(holds)} seeds", "mixed"
+        known = len(holds) - holds.count(None)  # as docs/claims.py counts
+        verdict, kind = f"holds in {holds.count(True)} of {known} seeds", "mixed"
     badge = tag("span", verdict, class_=f"badge {kind}")
     values = "; ".join("—" if value is None else shown(value) for value in measured)
     return [Cell(badge), Cell(shown(found.get("text"))), Cell(values, kind="number")]

@@ -23,7 +23,7 @@ def difference(values: ArrayLike, baseline: ArrayLike) -> dict[str, Any]:
     Returns:
       `mean` of `values - baseline`, its 95 % confidence interval `low` to `high` (None for a
       single seed), and a `verdict`: `higher` or `lower` where the interval excludes zero, else
-      `no difference`.
+      `no difference`. Where all differences are equal, the interval has no width.
 
     >>> difference([3.0, 4.0, 5.0], [1.0, 1.0, 1.0])["verdict"]
     'higher'
@@ -74,7 +74,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
 
     Returns:
       `correlation`; its interval `low` to `high`, and `seeds`. The interval is None below five
-      seeds, and so are all three where one side is constant.
+      seeds and at ±1, where Fisher's has no width, and so are all three where one side is constant.
     """
     a, b = np.asarray(x, float), np.asarray(y, float)
     nothing = {"correlation": None, "low": None, "high": None, "seeds": len(a)}
@@ -83,11 +83,11 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
     from scipy import stats
 
     found = float(stats.spearmanr(a, b).statistic)
-    if len(a) < 5:
+    if len(a) < 5 or abs(found) > 1 - 1e-9:
         return nothing | {"correlation": found}
     error = math.sqrt((1 + found**2 / 2) / (len(a) - 3))
     half = float(special.ndtri((1 + LEVEL) / 2)) * error
-    centre = math.atanh(min(max(found, -1 + 1e-12), 1 - 1e-12))
+    centre = math.atanh(found)
     low, high = math.tanh(centre - half), math.tanh(centre + half)
     return {"correlation": found, "low": low, "high": high, "seeds": len(a)}
 

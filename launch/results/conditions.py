@@ -53,11 +53,10 @@ def compare(points: Sequence[Run]) -> tuple[dict[str, Any], str]:
 
 def _described(condition: Condition, reference: Condition, n: int) -> dict[str, Any]:
     """The numbers of one condition."""
-    onsets = [condition.onset(i) for i in range(len(condition.seeds))]
     return {
         "seeds": condition.seeds,
         "generalised": condition.generalised,
-        "onset": onsets,
+        "onset": condition.onsets(),
         "by_seed": transitions.written(condition.found, transitions.measures(n)),
         "transitions": {
             name: {
@@ -75,12 +74,12 @@ def paired(condition: Condition, reference: Condition) -> dict[str, Any]:
     """Compares the onset with the reference's, seed by seed, as a ratio of epochs.
 
     A seed that does not generalise enters with its last epoch: a lower bound on its onset. A pair
-    in which neither does says nothing, and is left out.
+    in which neither does says nothing, and is left out, as is one without an onset.
 
     Returns:
       `seeds` and `ratios` of the pairs; `bounds`, for each "" or the direction in which the true
       ratio lies, "above" or "below"; and `ratio` with its 95 % interval, None without pairs. With
-      bounds among the ratios the mean is a bound as well.
+      bounds among the ratios the mean is a bound as well, and has no interval.
     """
     pairs = []
     for i, seed in enumerate(condition.seeds):
@@ -89,13 +88,17 @@ def paired(condition: Condition, reference: Condition) -> dict[str, Any]:
         j = reference.seeds.index(seed)
         own, other = condition.generalised[i], reference.generalised[j]
         bound = "" if own and other else "below" if own else "above"
-        if own or other:
-            pairs.append((seed, condition.onset(i), reference.onset(j), bound))
+        at, since = condition.onset(i), reference.onset(j)
+        if (own or other) and at is not None and since is not None:
+            pairs.append((seed, at, since, bound))
+    ratio = comparisons.ratio([p[1] for p in pairs], [p[2] for p in pairs]) if pairs else None
+    if ratio and any(bound for *_, bound in pairs):
+        ratio |= {"low": None, "high": None, "verdict": "no difference"}
     return {
         "seeds": [seed for seed, *_ in pairs],
         "ratios": [own / other for _, own, other, _ in pairs],
         "bounds": [bound for *_, bound in pairs],
-        "ratio": comparisons.ratio([p[1] for p in pairs], [p[2] for p in pairs]) if pairs else None,
+        "ratio": ratio,
     }
 
 
@@ -115,13 +118,14 @@ def answers(found: Sequence[Condition], leads: Mapping[str, Any], n: int) -> dic
         ):
             inside, outside = (_counted(found, prefix + name, among) for among in (True, False))
             known = inside[1] > 0 and outside[1] > 0
+            refuted = inside[0] < inside[1] or outside[0] > 0
             observed[prefix + name] = Observation(
                 f"{text} in every seed that generalises, and in none that does not",
                 {
                     "generalised": comparisons.share(*inside),
                     "others": comparisons.share(*outside),
                 },
-                inside[0] == inside[1] and outside[0] == 0 if known else None,
+                False if refuted else True if known else None,
             )
         for name, text in (("mir_falls", "MIR"), ("hdr_rises", "HDR")):
             lead = leads[prefix + name] if leads else None
@@ -135,8 +139,9 @@ def _first(text: str, level: str, lead: Mapping[str, Any] | None) -> Observation
     clear = ratio is not None and comparisons.is_clear(ratio)
     return Observation(
         f"{text} ({level}) is half way before test accuracy is: ratio of epochs below 1, where "
-        "the 95 % interval excludes 1 (seeds of the first condition that generalise)",
-        ratio,
+        "the 95 % interval excludes 1 (seeds of the first condition that make this transition and "
+        "generalise after fitting)",
+        ratio | {"seeds": lead["seeds"]} if lead and ratio else None,
         ratio["mean"] < 1 if ratio is not None and clear else None,
     )
 
@@ -171,14 +176,15 @@ def markdown(summary: Mapping[str, Any]) -> str:
     note = (
         "Onset: test accuracy is half way, range over the seeds that generalise. Ratio: geometric "
         "mean over paired seeds [95 % interval]; a seed that does not generalise enters with its "
-        "last epoch, and ≥ or ≤ marks the bound. Transitions: seeds that make them, of those that "
-        "generalise / of the others."
+        "last epoch, and ≥ or ≤ marks the bound, which has no interval. Transitions: seeds that "
+        "make them, of those that generalise / of the others."
     )
     return "\n".join(lines) + f"\n\n{note}\n"
 
 
 def _range(found: Mapping[str, Any]) -> str:
-    epochs = [at for at, yes in zip(found["onset"], found["generalised"], strict=True) if yes]
+    onsets = zip(found["onset"], found["generalised"], strict=True)
+    epochs = [at for at, yes in onsets if yes and at is not None]
     return f"{min(epochs):,.0f} to {max(epochs):,.0f}" if epochs else ""
 
 

@@ -82,7 +82,7 @@ def _observe(points: list[Point], n: int) -> Observations:
             None if share is None else share >= _COVERED,
         ),
         "too_small": Observation(
-            "share of the extrapolations without an interval, their batches being too small",
+            "share of the extrapolations without an interval: of too small or too few batches",
             1 - len(given) / len(pairs) if pairs else None,
         ),
     }

@@ -13,14 +13,15 @@ def tells(found: Condition, n: int, epoch: int) -> dict[str, Any]:
     """Whether values at an early epoch predict when a seed will generalise.
 
     Seeds that do not generalise enter with their last epoch, a lower bound; `censored` counts
-    them. Seeds that are half way by the early epoch are left out, and `begun` counts them.
+    them. Seeds that are half way by the early epoch are left out, and `begun` counts them. So are
+    those that generalise without an onset.
 
     Returns:
       `epoch`, `begun`, `censored`, and `metrics`: by name, Spearman's correlation of the last
       value up to the epoch with the onset (`Condition.onset`).
     """
-    onsets = [found.onset(i) for i in range(len(found.seeds))]
-    waiting = [i for i, onset in enumerate(onsets) if onset > epoch]
+    onsets = {i: at for i, at in enumerate(found.onsets()) if at is not None}
+    waiting = [i for i, onset in onsets.items() if onset > epoch]
     names = [f"test/mir_{n}", f"test/hdr_{n}", *_METRICS]
     values = {name: [_until(found.histories[i], epoch)[name] for i in waiting] for name in names}
     return {

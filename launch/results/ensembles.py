@@ -24,11 +24,29 @@ class Condition(NamedTuple):
     found: Found
     generalised: list[bool]
 
-    def onset(self, i: int) -> float:
-        """The epoch of half the rise of test accuracy; the last epoch of a seed without one."""
+    def onset(self, i: int) -> float | None:
+        """The epoch of half the rise of test accuracy, or the last of a seed that stays low.
+
+        None for a seed that generalises, but whose rise is not found, as where accuracy keeps
+        falling back.
+        """
+        if not self.generalised[i]:
+            return float(self.histories[i][-1]["step"])
         accuracy = self.found[i][ACCURACY]
-        whole = self.generalised[i] and accuracy is not None
-        return accuracy.half if whole and accuracy else float(self.histories[i][-1]["step"])
+        return accuracy.half if accuracy else None
+
+    def onsets(self) -> list[float | None]:
+        """`onset` of every seed."""
+        return [self.onset(i) for i in range(len(self.seeds))]
+
+    def delayed(self) -> list[int]:
+        """The seeds that generalise after they have fitted the training examples."""
+        halves = {i: t.half for i, seed in enumerate(self.found) if (t := seed[ACCURACY])}
+        return [
+            i
+            for i, half in halves.items()
+            if self.generalised[i] and half >= transitions.memorised(self.histories[i])
+        ]
 
 
 def condition(name: str, first_seed: int, histories: list[History], n: int) -> Condition:
@@ -50,7 +68,9 @@ def read(run: Run) -> Condition:
 
 
 def leads_of(condition: Condition) -> dict[str, Any]:
-    """`transitions.leads` over the seeds that generalise; {} if none does."""
-    seeds = zip(condition.found, condition.generalised, strict=True)
-    chosen = [found for found, generalised in seeds if generalised]
+    """`transitions.leads` over the `delayed` seeds; {} if there are none.
+
+    Of the others, what fitting does to a measure and what generalising does cannot be told apart.
+    """
+    chosen = [condition.found[i] for i in condition.delayed()]
     return transitions.leads(chosen) if chosen else {}

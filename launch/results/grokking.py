@@ -92,7 +92,7 @@ def _of_mir(curves: _Curves, n: int) -> Observations:
     lowest_at = int(curves.step[np.argmin(curves.mir)])
     return {
         "mir_shelf": bounded(
-            f"MIR (n = {n}) rises from {start:.3f} at initialisation to a shelf (0.60 or more)",
+            f"MIR (n = {n}) rises after initialisation to a shelf (0.60 or more)",
             shelf,
             lambda x: x >= 0.6 and x > start,
         ),
@@ -123,7 +123,7 @@ def _of_hdr(curves: _Curves, n: int) -> Observations:
             lambda x: x < 0.1,
         ),
         "hdr_peak": bounded(
-            f"HDR (n = {n}) at its highest after that, while test accuracy climbs (0.3 or more)",
+            f"HDR (n = {n}) at its highest after that, up to an accuracy of 0.99 (0.3 or more)",
             peak,
             lambda x: x >= 0.3,
         ),

@@ -97,18 +97,24 @@ def _of_pairs(
     return {"step": omega[1] - omega[0]} | spreads | crossed
 
 
+def _parts(omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which points are before, in and after the middle, whatever the rounding of ω."""
+    before, after = omega < MIDDLE[0] - 1e-9, omega > MIDDLE[1] + 1e-9
+    return before, ~before & ~after, after
+
+
 def hump(omega: np.ndarray, mir: np.ndarray) -> dict[str, np.ndarray]:
-    """Height of MIR's highest point in the middle above the mean of its ends, and its ω.
+    """Largest height of MIR in the middle above the line between its ends, and its ω.
 
     Args:
       omega: [k].
       mir: [pairs, k].
     """
-    middle = (omega >= MIDDLE[0]) & (omega <= MIDDLE[1])
-    ends = (mir[:, 0] + mir[:, -1]) / 2
+    _, middle, _ = _parts(omega)
+    height = (mir - mir[:, :1] - omega * (mir[:, -1:] - mir[:, :1]))[:, middle]
     return {
-        "mir_hump": np.max(mir[:, middle], 1) - ends,
-        "mir_hump_omega": omega[middle][np.argmax(mir[:, middle], 1)],
+        "mir_hump": np.max(height, 1),
+        "mir_hump_omega": omega[middle][np.argmax(height, 1)],
     }
 
 
@@ -123,9 +129,9 @@ def dips(omega: np.ndarray, hdr: np.ndarray) -> dict[str, np.ndarray]:
       hdr: [pairs, k].
     """
     found = {}
-    middle = (omega >= MIDDLE[0]) & (omega <= MIDDLE[1])
+    before, middle, after = _parts(omega)
     inside = np.max(hdr[:, middle], 1)
-    for name, near, end in (("first", omega < MIDDLE[0], 0), ("second", omega > MIDDLE[1], -1)):
+    for name, near, end in (("first", before, 0), ("second", after, -1)):
         depth = np.minimum(hdr[:, end], inside) - np.min(hdr[:, near], 1)
         found[f"hdr_dip_{name}"] = np.maximum(depth, 0)
         found[f"hdr_dip_{name}_omega"] = omega[near][np.argmin(hdr[:, near], 1)]

@@ -118,8 +118,8 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
             f"pruned {WORDS[method]}: MIR of features before and after (n = {n}, fine-tuned), "
             f"lowest and highest for sparsities up to {PAPER_SPARSITY} (they differ by {DEPARTURE} "
             "at most)",
-            [min(values), max(values)],
-            max(values) - min(values) <= DEPARTURE,
+            [min(values), max(values)] if values else None,
+            max(values) - min(values) <= DEPARTURE if len(values) > 1 else None,
         )
         if 0.0 not in own:
             continue
@@ -142,7 +142,7 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
 
 def _above_chance(method: str, own: dict[float, list[Point]], split: str, n: int) -> Observations:
     """Whether corrected MIR tells the trained network from the worst, where it is recorded."""
-    sparsities = [s for s in own if s <= PAPER_SPARSITY]
+    sparsities = [s for s in own if s <= PAPER_SPARSITY]  # at least 0
     worst = min(sparsities, key=lambda s: _mean(own[s], "after", f"{split}/accuracy"))
     return {
         f"{name}_{method}": Observation(

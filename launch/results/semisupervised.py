@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from launch.results import supervised
-from launch.results.observations import Observation, Observations
+from launch.results.observations import Observation, Observations, bounded
 from launch.runs import History, evaluated_split
 
 
@@ -23,11 +23,10 @@ def observe(history: History, config: Mapping[str, Any], num_classes: int) -> Ob
         last[f"{split}/best_accuracy"],
     )
     if config["method"] != "supervised":
-        passed, right = last["batch/mask_rate"], last["batch/pseudo_label_accuracy"]
-        found["pseudo_labels"] = Observation(
-            f"share of right pseudo-labels among the {passed:.0%} that pass in the last batch "
-            "(above the test accuracy)",
-            right,
-            right > last[f"{split}/accuracy"],
+        found["pseudo_labels"] = bounded(
+            "share of right pseudo-labels among those that pass in the last batch (above the test "
+            "accuracy)",
+            last["batch/pseudo_label_accuracy"] if last["batch/mask_rate"] else None,
+            lambda right: right > last[f"{split}/accuracy"],
         )
     return found

@@ -44,6 +44,8 @@ def test_both_statements_hold():
         ((NEVER,), None),
         ((PLAIN, _run("decay=0,task=a+b", history())), False),  # MIR falls in one that does not
         ((_run("decay=1,task=a+b", history(at=900, mir=None)), NEVER), False),
+        ((_run("decay=1,task=a+b", history(at=900, mir=None)),), False),
+        ((_run("decay=0,task=a+b", history()),), False),
     ],
 )
 def test_when_the_fall_of_mir_tells_who_generalises(runs, holds):
@@ -57,6 +59,28 @@ def test_who_comes_first(mir, holds):
     assert found["observations"]["mir_falls_first"]["holds"] == [holds]
     assert found["observations"]["hdr_rises_first"]["holds"] == [None]
     assert found["leads"]["mir_falls"]["half"]["ratio"]["mean"] == pytest.approx(mir, abs=0.03)
+
+
+def test_seeds_that_generalise_while_fitting_tell_no_lead():
+    """What fitting does to MIR, and what generalising does, cannot be told apart."""
+    histories = [history(at=at, mir=0.8) for at in (800, 1_500, 2_400)]
+    for record in histories[0]:
+        record["train/accuracy"] = float(record["step"] > 1_000)
+    found, _ = _compared(_run("a", *histories))
+    assert found["leads"]["mir_falls"]["seeds"] == 2
+    (measured,) = found["observations"]["mir_falls_first"]["measured"]
+    assert measured["seeds"] == 2 and measured["mean"] == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_seed_without_an_onset_has_no_ratio():
+    """It exceeds 0.99 now and then, but its accuracy does not rise for good."""
+    restless = history(at=800)
+    for i, record in enumerate(restless):
+        record["test/accuracy"] = (1.0, 0.1, 0.3)[i % 3]
+    unclear = condition("b", 0, [restless, history(at=900)], N)
+    assert unclear.generalised == [True, True] and unclear.onset(0) is None
+    pairs = conditions.paired(unclear, condition("a", 0, [history(at=800)] * 2, N))
+    assert pairs["seeds"] == [1]
 
 
 def test_what_is_written_of_each_seed():
@@ -91,6 +115,7 @@ def test_seeds_that_do_not_generalise_are_bounds():
     back = conditions.paired(reference, other)
     assert back["bounds"] == ["", "below"]
     assert back["ratios"] == pytest.approx([1 / r for r in pairs["ratios"]])
+    assert pairs["ratio"]["mean"] > 1 and pairs["ratio"]["low"] is None  # no interval of a bound
     neither = conditions.paired(condition("c", 2, [history()], N), reference)
     assert neither == {"seeds": [], "ratios": [], "bounds": [], "ratio": None}
 

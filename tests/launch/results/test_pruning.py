@@ -60,3 +60,10 @@ def test_summary_of_known_points():
     assert observed["accuracy_one_shot"]["measured"] == [0.0]
     assert observed["accuracy_one_shot"]["holds"] == [None]
     assert observed["self_information"]["measured"] == [pytest.approx({"MIR": 0.5, "HDR": 0})]
+
+
+@pytest.mark.parametrize(("sparsities", "measured"), [({0.95}, None), ({0.5}, [0.495, 0.495])])
+def test_too_few_sparsities_say_nothing_of_a_range(sparsities, measured):
+    points = [p | {"sparsity": s} for s in sparsities for p in made_up() if p["sparsity"] == 0.5]
+    found = pruning.summarize(points, CONFIG)["observations"]["mir_one_shot"]
+    assert found["measured"] == [measured] and found["holds"] == [None]

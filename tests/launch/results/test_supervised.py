@@ -31,15 +31,18 @@ def test_observations():
     assert flat["mir_rises"][1:] == (None, None)
 
 
-@pytest.mark.parametrize(("right", "holds"), [(0.75, True), (0.6, False)])
-def test_pseudo_labels(right, holds):
-    last = {"test/best_accuracy": 0.7, "batch/mask_rate": 0.25}
+@pytest.mark.parametrize(
+    ("passed", "right", "holds"), [(0.25, 0.75, True), (0.25, 0.6, False), (0.0, 0.0, None)]
+)
+def test_pseudo_labels(passed, right, holds):
+    """Where none pass, there is no share of right ones."""
+    last = {"test/best_accuracy": 0.7, "batch/mask_rate": passed}
     last["batch/pseudo_label_accuracy"] = right
     history = _history([0.1, 0.7, 0.6], [0.2, 0.3, 0.4], [0.3, 0.2, 0.1], **last)
     config = {"validation_fraction": 0.0, "metric_batch_sizes": (64, 32), "method": "freematch"}
     found = semisupervised.observe(history, config, 10)
     assert found["best_accuracy"][1:] == (0.7, None)
-    assert found["pseudo_labels"][1:] == (right, holds) and "25%" in found["pseudo_labels"].text
+    assert found["pseudo_labels"][1:] == (right if passed else None, holds)
     assert found.keys() > supervised.observe(history, "test", 64, 10).keys()
     plain = semisupervised.observe(history, config | {"method": "supervised"}, 10)
     assert found.keys() - plain.keys() == {"pseudo_labels"}
