@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from infojax.training import checkpoint
-from launch import distributed
+from launch import distributed, ledger
 from tests import reliability, reliability_runs as runs
 
 ROOT = Path(__file__).parents[1]
@@ -71,11 +71,12 @@ class Group:
             )
             self.started.append(process)
 
-    def wait_for_checkpoint(self, workdir: Path) -> None:
-        """Until a checkpoint of a step after the first is whole, or a process has ended."""
+    def wait_for_work(self, workdir: Path) -> None:
+        """Until a checkpoint after the first or a point is whole, or a process has ended."""
         end = time.monotonic() + runs.TIMEOUT
         while all(process.poll() is None for process in self.started) and time.monotonic() < end:
-            if any(workdir.rglob("checkpoints/[1-9]*/sums.json")):
+            whole = ("checkpoints/[1-9]*/sums.json", ledger.FILE)
+            if any(path for pattern in whole for path in workdir.rglob(pattern)):
                 return
             time.sleep(0.01)
 
@@ -141,11 +142,11 @@ def _whole(config: str, workdir: Path, layout: Layout) -> Path | str:
 
 def _killed(config: str, workdir: Path, layout: Layout, killed: int) -> str:
     group = Group(_arguments(config, workdir), layout)
-    group.wait_for_checkpoint(workdir)
+    group.wait_for_work(workdir)
     group.started[killed].send_signal(signal.SIGKILL)
     outcomes = group.ended()
     others = [outcome for index, outcome in enumerate(outcomes) if index != killed]
-    if outcomes[killed].code != -signal.SIGKILL:
+    if outcomes[killed].code != -signal.SIGKILL or not any(each.code for each in others):
         return "not reached"
     slowest = max(outcome.seconds for outcome in others)
     said = [f": {distributed.LINE}\n" in x.out and x.out.count("\n") < 4 for x in others]

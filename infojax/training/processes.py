@@ -3,6 +3,7 @@
 A single process communicates with nobody.
 """
 
+import contextvars
 import pickle
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +13,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 T = TypeVar("T")
+
+
+_alone = contextvars.ContextVar("alone", default=False)  # within `from_first`
 
 
 class FailedInFirst(Exception):  # noqa: N818 - the error itself is raised in the first process
@@ -25,11 +29,15 @@ def first() -> bool:
 
 def largest(value: int) -> int:
     """Returns the largest value of all processes, in [0, 2³¹); waits for all of them."""
+    if _alone.get():
+        return value
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
 def from_first(function: Callable[[], T]) -> T:
     """Calls a function in the first process only, and returns its result in all processes.
+
+    The others wait. What the function itself asks of all processes, the first answers alone.
 
     Args:
       function: its result must be picklable.
@@ -40,14 +48,17 @@ def from_first(function: Callable[[], T]) -> T:
     Raises:
       Exception: the exception of the function; in the other processes `FailedInFirst`.
     """
-    if jax.process_count() == 1:
+    if jax.process_count() == 1 or _alone.get():
         return function()
     failure, result = None, b""
     if first():
+        token = _alone.set(True)
         try:
             result = pickle.dumps(function())
         except Exception as error:
             failure = error
+        finally:
+            _alone.reset(token)
     result = _broadcast(result)
     if failure is not None:
         raise failure

@@ -42,8 +42,10 @@ class Program(NamedTuple):
 def run(config: ConfigDict, workdir: Path) -> None:
     """Fine-tunes every head on every model at every number of shots, and summarises."""
     check(config)
-    if not processes.first():  # one process is enough
-        return
+    processes.from_first(lambda: _adapt(config, workdir))  # one process is enough
+
+
+def _adapt(config: ConfigDict, workdir: Path) -> None:
     models = {name: few_shot.load(Path(config.data_dir), name) for name in config.features}
     for features in models.values():  # fail early if shots cannot be drawn
         few_shot.draw_shots(features, max(config.shots), config.seed)

@@ -27,8 +27,10 @@ _DENSE = 5_000  # rows of a matrix whose eigenvalues take seconds
 def run(config: ConfigDict, workdir: Path) -> None:
     """Measures every missing point, and summarises."""
     check(config)
-    if not processes.first():  # one process is enough
-        return
+    processes.from_first(lambda: _measure(config, workdir))  # one process is enough
+
+
+def _measure(config: ConfigDict, workdir: Path) -> None:
     networks = [each for end in finished(Path(config.run)) for each in during(end)]
     splits = read_splits(networks[0], config)
     (_, evaluated), *_ = splits.items()

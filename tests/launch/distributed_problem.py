@@ -41,6 +41,8 @@ def trained(program, directory):
 def main(root):
     """Trains uninterrupted; then stopped by a signal to one process, and resumed."""
     assert (jax.process_count(), jax.device_count()) == (2, 2)
+    nested = processes.from_first(lambda: (processes.largest(3), processes.from_first(os.getpid)))
+    assert nested == (3, processes.from_first(os.getpid))  # the first alone, while the others wait
     program = supervised.build(config())
     trained(program, root / "whole")
     try:
