@@ -4,10 +4,10 @@ python -m tests.reliability_processes [--config=NAME]
 
 Of every experiment's smoke variant, or of one, at a hundredth of its learning rates: at 0.1, a
 network multiplies rounding by a hundred in four steps. Gradients are compared all the same, as
-momenta. Losses agree to 1e-5, and so do parameters and momenta, measures to 1e-3; of several
-networks, the median of each array and measure, since rounding switches a ReLU here and there. Every
-process is a `python -m launch` of its own, on the CPU, joined by flags. The exit code is 1 if a run
-was lost. Minutes per experiment.
+momenta. Losses in training agree to 1e-5, and so do parameters and momenta, measures to 1e-3; of
+several networks, the median of each array and measure, since rounding switches a ReLU here and
+there. Every process is a `python -m launch` of its own, on the CPU, joined by flags. The exit code
+is 1 if a run was lost. Minutes per experiment.
 """
 
 import argparse
@@ -168,7 +168,8 @@ def _compared(one: Path | str, other: Path | str) -> str:
         name = _without_run(key)
         differences.setdefault(name, []).append(_difference(first[key], second[key]))
     medians = {name: float(np.median(found)) for name, found in differences.items()}
-    losses = max((max(x) for name, x in differences.items() if name.endswith("loss")), default=0.0)
+    trained = (max(x) for name, x in differences.items() if name in ("train/loss", "test/loss"))
+    losses = max(trained, default=0.0)
     arrays, measures = (
         max(((x, k) for k, x in medians.items() if k.startswith("/") == kind), default=(0.0, ""))
         for kind in (True, False)
