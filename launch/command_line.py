@@ -56,11 +56,14 @@ def parse(argv: list[str]) -> Command:
         raise UserError(f"unexpected argument {rest[0]!r}; {_instead_of(rest[0])}")
     if values.workdir == "":
         raise UserError("--workdir is empty; name a directory, or leave it out")
+    if values.workdir and "://" in values.workdir:
+        raise UserError(f"--workdir={values.workdir} must be a directory of this machine")
     forms.check(values.config, default)
     settings = copied(values.config)
-    return Command(
-        settings, Path(values.workdir or Path("runs", settings.experiment)), values.wandb
-    )
+    workdir = Path(values.workdir or Path("runs", settings.experiment)).expanduser()
+    if set("[\\") & set(str(workdir.absolute())) and not workdir.exists():  # see Checkpoints
+        raise UserError(f"--workdir={workdir}: its path must not hold [ or \\")
+    return Command(settings, workdir, values.wandb)
 
 
 def _split(arguments: list[str]) -> tuple[str | None, list[str]]:

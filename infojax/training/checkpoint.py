@@ -36,6 +36,8 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, keep: int = 2) -> None:
+        if set("[\\") & set(str(directory.absolute())) and not directory.exists():
+            raise UserError(f"{directory}: checkpoints need a path without [ and \\")  # orbax globs
         self._store = _Store(directory.absolute(), keep) if processes.first() else None
         self._latest = processes.from_first(lambda: self._first.newest())
 
@@ -192,8 +194,8 @@ def _read(directory: Path) -> Any:
     if not (directory / _SUMS).exists():
         raise ValueError(_UNFINISHED)
     expected, sums = json.loads((directory / _SUMS).read_text()), _sums(directory)
-    for name in sorted({*expected, *sums}):
-        if expected.get(name) != sums.get(name):
+    for name, own in sorted(expected.items()):  # files of others, as .DS_Store, do not matter
+        if sums.get(name) != own:
             raise ValueError(f"{name} has changed since it was saved")
     options = ocp.options.MultiprocessingOptions(active_processes={0})
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)

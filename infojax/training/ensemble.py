@@ -69,10 +69,10 @@ def fit_ensemble(members: Sequence[Member], ensemble: Ensemble, plan: Plan) -> l
             signum = interrupts.received  # read once, as in fit
             every = stop % plan.checkpoint_every == 0 or signum
             run.save(due if every else due & run.finished, trained)
-            if run.finished.all():
-                break
             if signum:
                 raise Interrupted(signum, stop)
+            if run.finished.all():
+                break
             run.close_ranks()
         return run.states()
 

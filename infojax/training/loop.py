@@ -131,10 +131,10 @@ def _fit(
             signum = processes.largest(interrupts.received or 0)
             if step % plan.checkpoint_every == 0 or finished or signum:
                 log.save(step, single(trained))
+            if signum:  # also at the last step: more may follow in this process
+                raise Interrupted(signum, step)
             if finished:
                 break
-            if signum:
-                raise Interrupted(signum, step)
     return single(replicated)
 
 
@@ -153,6 +153,12 @@ def stops(step: int, plan: Plan) -> Iterator[int]:
             boundary = (step // plan.checkpoint_every + 1) * plan.checkpoint_every
             step = min(target, boundary, step + plan.steps_per_call)
             yield step
+
+
+def _unfit(needed: Sequence[int], recorded: set[int], step: int) -> str:
+    """Why a run cannot resume from a checkpoint; "" if it can."""
+    missing = [s for s in needed if s <= step and s not in recorded]
+    return f"{FILE} lacks the record of step {missing[0]}" if missing else ""
 
 
 class Log:
@@ -175,21 +181,19 @@ class Log:
           UserError: the records imply that checkpoints were saved, but none exist.
         """
         steps = processes.from_first(self._recorder.steps)
-        restored = self._checkpoints.restore(template, functools.partial(self._unfit, set(steps)))
+        start = min([int(template.step), *steps[:1]])  # of a fork, not 0
+        needed = sorted({s for s in self._plan.eval_steps if s >= start} | ({start} & set(steps)))
+        unfit = functools.partial(_unfit, needed, set(steps))
+        restored = self._checkpoints.restore(template, unfit)
         every = self._plan.checkpoint_every
         if restored is None and steps and steps[-1] > (steps[0] // every + 1) * every:
             raise _lost(self._plan.directory / "checkpoints")
         step = -1 if restored is None else int(restored.step)
-        recorded = [s for s in self._plan.eval_steps if s <= step]
+        recorded = [s for s in needed if s <= step]
         self._previous = self._recorder.resume(step, recorded)
         if restored is None or step not in recorded:
             return restored
         return evaluated(restored, self._previous, self._plan.after_evaluation)
-
-    def _unfit(self, recorded: set[int], step: int) -> str:
-        """Why the run cannot resume from a checkpoint; "" if it can."""
-        missing = [s for s in self._plan.eval_steps if s <= step and s not in recorded]
-        return f"{FILE} lacks the record of step {missing[0]}" if missing else ""
 
     def record(self, step: int, metrics: Metrics) -> Metrics:
         """Records the metrics of a step; returns them with the best so far."""

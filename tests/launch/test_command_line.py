@@ -55,6 +55,8 @@ CROSSMODAL = "--config=crossmodal:smoke"
         ([SMOKE, "--config.experiment=figures"], ["experiment = 'figures' is unknown"]),
         ([SMOKE, "--config.experiment="], ["experiment = '' is unknown"]),
         ([SMOKE, "--workdir="], ["--workdir is empty"]),
+        ([SMOKE, "--workdir=gs://bucket/run"], ["a directory of this machine"]),
+        ([SMOKE, "--workdir=run[v2]"], ["run[v2]", "must not hold"]),
     ],
 )
 def test_arguments(main, arguments, words):

@@ -51,6 +51,18 @@ def test_nothing_is_changed(copied, capsys):
     assert line.endswith("has changed since it was saved): read that of step 10")
 
 
+def test_files_of_others_do_not_matter(copied, capsys):
+    """File managers and network file systems leave some."""
+    (copied.directory / "20" / ".DS_Store").write_bytes(b"x")
+    assert checkpoint.load(copied.directory)[0] == 20
+    assert capsys.readouterr().err == ""
+
+
+def test_paths_in_which_checkpoints_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"without \["):
+        Checkpoints(tmp_path / "run[2]")
+
+
 def test_training_replaces_the_checkpoints_meanwhile(copied, monkeypatch, capsys):
     read = checkpoint._read
 

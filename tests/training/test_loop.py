@@ -143,13 +143,17 @@ def test_signals_save_and_stop(uninterrupted, advance, tmp_path, signum):
     assert _timeless(tmp_path) == uninterrupted[1]
 
 
-def test_signal_at_the_last_step_stops_nothing(uninterrupted, advance, tmp_path):
+def test_signal_at_the_last_step_stops_what_would_follow(uninterrupted, advance, tmp_path):
+    """The run is complete, but a study would go on with its next network."""
+
     def interrupt(state):
         if state.step == LAST:
             os.kill(os.getpid(), signal.SIGTERM)
         return _measure(state)
 
-    state = _fit(tmp_path, advance, interrupt)
+    with pytest.raises(training.Interrupted, match=f"step {LAST}"):
+        _fit(tmp_path, advance, interrupt)
+    state = _fit(tmp_path, advance)
     jax.tree.map(np.testing.assert_array_equal, state, uninterrupted[0])
 
 

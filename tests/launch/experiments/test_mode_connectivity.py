@@ -148,6 +148,8 @@ def test_fork_after_shared_steps(pair, program, tmp_path):
     assert [r["step"] for r in shared] == [0, 20, 25]
     assert [r["step"] for r in own] == [25, 40]
     assert own[0]["test/loss"] == shared[-1]["test/loss"]
+    again = mode_connectivity.train_endpoint(program, config, tmp_path, 0, RATE, "b")
+    assert_equal(training.single(again), b)  # found, though it has no records before the fork
 
 
 def test_stopped_run_is_resumed_without_training_again(finished, killed, no_training):
