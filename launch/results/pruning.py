@@ -142,7 +142,7 @@ def _observe(series: dict[str, dict[float, list[Point]]], split: str, n: int) ->
 
 def _above_chance(method: str, own: dict[float, list[Point]], split: str, n: int) -> Observations:
     """Whether corrected MIR tells the trained network from the worst, where it is recorded."""
-    sparsities = [s for s in own if s <= PAPER_SPARSITY]  # at least 0
+    sparsities = [s for s in own if s <= PAPER_SPARSITY]  # 0 is one of them
     worst = min(sparsities, key=lambda s: _mean(own[s], "after", f"{split}/accuracy"))
     return {
         f"{name}_{method}": Observation(
